@@ -1,0 +1,122 @@
+"""Signing in and out, the first account, passwords. No mail server: an operator copies links (`manage.py users`)."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login as sign_in
+from django.contrib.auth import logout as sign_out
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from sessions_core import links
+from sessions_core.hub import hub
+from sessions_core.models import ChatEvent, Throttle
+
+from .forms import AccountForm, FirstAccountForm
+from .requests import Request
+
+TOO_MANY = "Too many attempts. Wait a few minutes, then try again."
+
+
+def may_try(request: Request, name: str) -> bool:
+    """Five a minute and twenty an hour for an address and a name, a hundred an hour for an address."""
+    address = request.META.get("REMOTE_ADDR", "")
+    person = f"login/{address}/{name.casefold()[:100]}"
+    limits = [(person, 5, 60), (person, 20, 3600), (f"login/{address}", 100, 3600)]
+    taken = [Throttle.objects.take(*limit) for limit in limits]  # each is counted, whatever the others say
+    return all(taken)
+
+
+@sensitive_post_parameters("password")
+def login(request: Request) -> HttpResponse:
+    if request.user.is_authenticated:
+        return redirect("chat")
+    if request.method != "POST":
+        return render(request, "accounts/login.html", {"form": AuthenticationForm(request)})
+    name = request.POST.get("username", "")
+    if not may_try(request, name):
+        return render(
+            request,
+            "accounts/login.html",
+            {"form": AuthenticationForm(request), "error": TOO_MANY},
+            status=429,
+        )
+    form = AuthenticationForm(request, request.POST)
+    if form.is_valid():
+        return welcome(request, form.get_user(), "signed in")
+    ChatEvent.objects.create(verb="sign-in refused", detail={"name": name[:150]})
+    return render(request, "accounts/login.html", {"form": form}, status=400)
+
+
+def welcome(request: Request, user, verb: str) -> HttpResponse:
+    sign_in(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    ChatEvent.objects.create(actor=user, verb=verb)
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    own = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return redirect(wanted if own else resolve_url(settings.LOGIN_REDIRECT_URL))
+
+
+@require_POST
+def logout(request: Request) -> HttpResponse:
+    if request.user.is_authenticated:
+        ChatEvent.objects.create(actor=request.user, verb="signed out")
+        session = request.session.session_key
+        sign_out(request)
+        hub.sign_out(session=session)
+    response = redirect("login")
+    response["Clear-Site-Data"] = '"storage"'  # drafts and unsent messages kept in the browser
+    return response
+
+
+@login_required
+@sensitive_post_parameters("old_password", "new_password1", "new_password2")
+def account(request: Request) -> HttpResponse:
+    changing_password = "old_password" in request.POST
+    password = PasswordChangeForm(request.user, request.POST if changing_password else None)
+    form = AccountForm(request.POST if request.POST and not changing_password else None, instance=request.user)
+    if changing_password and password.is_valid():
+        password.save()
+        ChatEvent.objects.create(actor=request.user, verb="password changed")
+        update_session_auth_hash(request, password.user)
+        hub.sign_out(user=request.user.pk)  # this page's own socket comes back; the others' sessions are over
+        messages.success(request, "Your password is changed. Other devices are signed out.")
+        return redirect("account")
+    if form.is_bound and form.is_valid():
+        form.save()
+        messages.success(request, "Saved.")
+        return redirect("account")
+    status = 400 if request.method == "POST" else 200
+    return render(request, "accounts/account.html", {"password_form": password, "form": form}, status=status)
+
+
+@sensitive_post_parameters("new_password1", "new_password2")
+def choose_password(request: Request, uid: str, token: str) -> HttpResponse:
+    """The page behind an invitation or a reset link; the link dies with its use."""
+    user = links.user_of(uid, token)
+    if user is None:
+        return render(request, "accounts/link_over.html", status=404)
+    form = SetPasswordForm(user, request.POST or None)
+    if form.is_valid():
+        form.save()
+        hub.sign_out(user=user.pk)
+        return welcome(request, user, "password chosen by link")
+    return render(request, "accounts/choose_password.html", {"form": form, "name": user.get_username()})
+
+
+@sensitive_post_parameters("password1", "password2")
+def first_account(request: Request, token: str) -> HttpResponse:
+    """The page behind the link `serve` prints; it works until there is a user."""
+    if not links.first_account_open(token):
+        raise Http404
+    form = FirstAccountForm(request.POST or None)
+    if form.is_valid():
+        user = form.save(commit=False)
+        user.is_staff = user.is_superuser = True
+        user.save()
+        return welcome(request, user, "first account made")
+    return render(request, "accounts/first_account.html", {"form": form})

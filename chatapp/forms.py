@@ -1,0 +1,52 @@
+from django import forms
+from django.contrib.auth import password_validation
+from django.contrib.auth.forms import BaseUserCreationForm
+
+from sessions_core.models import User
+
+
+class MessageForm(forms.Form):
+    """A message; its text is checked by the domain, which says what is wrong with it."""
+
+    text = forms.CharField(required=False, strip=False)
+    client_id = forms.UUIDField(required=False)
+    after = forms.IntegerField(required=False, min_value=0)
+
+
+class ChatForm(forms.Form):
+    """A new chat: by its first message, or by name."""
+
+    id = forms.UUIDField(required=False)
+    title = forms.CharField(required=False, strip=False)
+    persistent = forms.BooleanField(required=False)
+    text = forms.CharField(required=False, strip=False)
+    client_id = forms.UUIDField(required=False)
+
+
+class FirstAccountForm(BaseUserCreationForm):
+    class Meta:
+        model = User
+        fields = ("username",)
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password1"].help_text = " ".join(password_validation.password_validators_help_texts())
+        self.fields["password2"].help_text = ""
+
+
+class AccountForm(forms.ModelForm):
+    class Meta:
+        model = User
+        fields = ("theme", "time_zone")
+
+    time_zone = forms.CharField(
+        required=False, max_length=64, help_text="Such as Europe/Berlin; empty: as your browser."
+    )
+
+    def clean_time_zone(self) -> str:
+        from .middleware import zone
+
+        name = self.cleaned_data["time_zone"].strip()
+        if name and zone(name) is None:
+            raise forms.ValidationError(f"“{name}” is not a time zone. Use a name such as Europe/Berlin.")
+        return name

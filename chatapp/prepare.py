@@ -1,0 +1,95 @@
+"""What a start does before the first page: database brought up to date, a copy kept, static files in place."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+KEPT_COPIES = 5
+
+Say = Callable[[str], None]
+
+
+def database(say: Say) -> None:
+    """Migrate, after copying a SQLite database aside; refuse a database of a newer release."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        raise CommandError(f"The database cannot be opened: {error}") from None
+    if connection.vendor == "sqlite":
+        check_wal()
+    executor = MigrationExecutor(connection)
+    refuse_newer(executor)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan:
+        copy_aside(say)
+        say("Preparing the database …")
+        call_command("migrate", verbosity=0, interactive=False)
+
+
+def check_wal() -> None:
+    with connection.cursor() as cursor:
+        mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode != "wal":
+        raise CommandError(
+            f"The folder {settings.DATA} is on a disk that cannot hold the database safely (SQLite's journal mode is "
+            f"{mode}, not wal). Set WEBCHAT_DATA to a local disk, or use PostgreSQL (DATABASE_URL)."
+        )
+
+
+def refuse_newer(executor: MigrationExecutor) -> None:
+    known = executor.loader.graph.nodes.keys() | executor.loader.replacements.keys()
+    apps = {app for app, _ in executor.loader.graph.nodes}
+    unknown = sorted(
+        f"{app}.{name}" for app, name in executor.loader.applied_migrations if app in apps and (app, name) not in known
+    )
+    if unknown:
+        raise CommandError(
+            f"The database belongs to a newer release of this app (it has {unknown[0]}). "
+            "Install that release, or choose another folder with WEBCHAT_DATA."
+        )
+
+
+def copy_aside(say: Say) -> None:
+    """SQLite's own backup: a plain copy of a database in use would be torn."""
+    if connection.vendor != "sqlite" or not connection.introspection.table_names():
+        return
+    source = Path(settings.DATABASES["default"]["NAME"])
+    copy = source.with_name(f"{source.stem}-before-update-{timezone.now():%Y%m%d-%H%M%S}.sqlite3")
+    say(f"Copying the database to {copy.name} …")
+    try:
+        with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(copy)) as new:
+            old.backup(new)
+    except sqlite3.Error as error:
+        copy.unlink(missing_ok=True)
+        raise CommandError(f"The database could not be copied aside, so nothing was changed: {error}") from None
+    for old_copy in sorted(source.parent.glob(f"{source.stem}-before-update-*.sqlite3"))[:-KEPT_COPIES]:
+        old_copy.unlink(missing_ok=True)
+
+
+def static_files(say: Say) -> None:
+    """Hashed and compressed into the data folder, once for each change."""
+    stamp, now = settings.STATIC_ROOT / ".made-from", fingerprint()
+    if stamp.exists() and stamp.read_text() == now:
+        return
+    say("Preparing the static files …")
+    call_command("collectstatic", verbosity=0, interactive=False)
+    stamp.write_text(now)
+
+
+def fingerprint() -> str:
+    found = hashlib.sha256()
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            file = Path(storage.path(path)).stat()
+            found.update(f"{path} {file.st_size} {file.st_mtime_ns}\n".encode())
+    return found.hexdigest()

@@ -1,0 +1,198 @@
+"""All settings. Each comes from the environment or from `.env` beside manage.py; `.env.example` explains them."""
+
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+from platformdirs import user_data_path
+
+ROOT = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()  # every variable also as <NAME>_FILE, for secrets
+environ.Env.read_env(os.environ.get("WEBCHAT_ENV_FILE", ROOT / ".env"))
+
+
+# --- Data: never in the clone, which `git clean` empties
+
+DATA = Path(env.str("WEBCHAT_DATA", "") or user_data_path("openclaw-webchat")).expanduser().resolve()
+try:
+    DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(DATA, os.W_OK | os.X_OK):
+        raise PermissionError(13, "permission denied")
+except OSError as error:
+    sys.exit(f"The data folder {DATA} cannot be written ({error.strerror}). Set WEBCHAT_DATA to one that can.")
+
+
+def stored_secret_key() -> str:
+    """Made at the first start, kept in the data folder, readable by its owner only."""
+    path = DATA / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(get_random_secret_key())
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+SECRET_KEY = env.str("SECRET_KEY", "") or stored_secret_key()
+DEBUG = env.bool("DEBUG", False)
+
+
+# --- Where it is reached
+
+PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
+public = urlsplit(PUBLIC_URL)
+if PUBLIC_URL and (public.scheme not in ("http", "https") or not public.hostname or public.path):
+    raise ImproperlyConfigured("PUBLIC_URL is scheme and host, such as https://chat.example.org, and no path.")
+
+HTTPS = public.scheme == "https"
+ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS", default=[]), "localhost", "127.0.0.1", "[::1]"]
+if public.hostname:
+    ALLOWED_HOSTS.append(public.hostname)
+if "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS may not be '*': name the hosts, or set PUBLIC_URL.")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+
+SESSION_COOKIE_NAME = "__Host-webchat" if HTTPS else "webchat"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = 30 * 24 * 3600
+CSRF_COOKIE_HTTPONLY = True  # the page carries the token itself
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"  # with no-referrer browsers post forms with Origin: null, which CSRF refuses
+X_FRAME_OPTIONS = "DENY"
+
+
+# --- The gateway
+
+OPENCLAW_GATEWAY_URL = env.str("OPENCLAW_GATEWAY_URL", "").rstrip("/")
+OPENCLAW_GATEWAY_TOKEN = env.str("OPENCLAW_GATEWAY_TOKEN", "")
+OPENCLAW_AGENT_ID = env.str("OPENCLAW_AGENT_ID", "main")
+
+SESSION_DEFAULT_PERSISTENT = env.bool("SESSION_DEFAULT_PERSISTENT", False)
+
+
+# --- Database
+
+SQLITE_OPTIONS = {
+    # IMMEDIATE: a transaction that reads and then writes would otherwise fail at once when another writes.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 10,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+}
+POSTGRESQL_OPTIONS = {
+    # Every request has a thread of its own under ASGI, so connections are pooled, not kept by thread.
+    "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
+    "options": "-c statement_timeout=10s -c idle_in_transaction_session_timeout=30s",
+}
+
+
+def database() -> dict:
+    config = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA / 'webchat.sqlite3'}")
+    sqlite = config["ENGINE"] == "django.db.backends.sqlite3"
+    return config | {"OPTIONS": config.get("OPTIONS", {}) | (SQLITE_OPTIONS if sqlite else POSTGRESQL_OPTIONS)}
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+# --- The application
+
+ROOT_URLCONF = "chatapp.urls"
+ASGI_APPLICATION = "chatapp.asgi.application"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "sessions_core",
+    "chatapp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "chatapp.middleware.guard_pages",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "chatapp.middleware.use_own_time_zone",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "chatapp.context_processors.gateway",
+            ],
+        },
+    },
+]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "chatapp.storage.Storage"},
+}
+STATIC_URL = "static/"
+STATIC_ROOT = DATA / "static"  # made by `serve`
+STATICFILES_DIRS = [ROOT / "static"]
+
+MESSAGE_RENDERER = "chatapp.markdown.render"  # the domain knows no HTML; the relay stores what this makes
+
+# Nothing the app takes is larger than a message: 100,000 characters are at most 400 KB, percent-encoded 1.2 MB.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_300_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 300
+
+
+# --- Accounts
+
+AUTH_USER_MODEL = "sessions_core.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "chat"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_RESET_TIMEOUT = 7 * 24 * 3600
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+
+# --- Language, time, log
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+USE_I18N = False
+USE_TZ = True
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "sessions_core.secrets.RedactingFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "WARNING")},
+}

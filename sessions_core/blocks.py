@@ -1,0 +1,62 @@
+"""Finds where a growing Markdown text has complete top-level blocks, so that each is rendered once."""
+
+import re
+
+FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+ITEM = re.compile(r" {0,3}([-*+]|\d{1,9}[.)])(\s|$)")
+HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
+
+
+class BlockSplitter:
+    """Feed it text as it comes; it gives back the blocks that nothing to come can change.
+
+    A block is closed by a blank line before a line that cannot continue it, by the closing fence of a code block, or by
+    the end of a heading's line. A list goes on over blank lines while items or indented lines follow.
+    """
+
+    def __init__(self) -> None:
+        self.open = ""  # text not given back yet
+        self.scanned = 0  # how far into it lines were looked at
+        self.fence = ""
+        self.in_list = False
+        self.blank = False  # the line before was blank
+
+    def feed(self, text: str) -> str:
+        self.open += text
+        cut = 0
+        while (end := self.open.find("\n", self.scanned)) >= 0:
+            cut = self._line(self.open[self.scanned : end], self.scanned, end + 1, cut)
+            self.scanned = end + 1
+        closed, self.open = self.open[:cut], self.open[cut:]
+        self.scanned -= cut
+        return closed
+
+    def _line(self, line: str, start: int, end: int, cut: int) -> int:
+        """Look at one complete line; gives the place up to which everything is closed."""
+        if self.fence:
+            if self._closes_fence(line):
+                self.fence = ""
+                return cut if self.in_list else end
+            return cut
+        if not line.strip():
+            self.blank = True
+            return cut
+        starts_block = self.blank and not self._continues(line)
+        self.blank = False
+        if starts_block:
+            self.in_list, cut = False, start
+        if ITEM.match(line):
+            self.in_list = True
+        elif fence := FENCE.match(line.lstrip() if self.in_list else line):
+            self.fence = fence.group(1)
+        elif HEADING.match(line) and not self.in_list and start == cut:
+            return end
+        return cut
+
+    def _continues(self, line: str) -> bool:
+        """Whether a line after a blank one may still belong to the block before."""
+        return self.in_list and (line[:1] in " \t" or bool(ITEM.match(line)))
+
+    def _closes_fence(self, line: str) -> bool:
+        bare = line.strip()
+        return len(bare) >= len(self.fence) and not bare.strip(self.fence[0])

@@ -1,0 +1,64 @@
+"""What the domain refuses, in words for the person who asked.
+
+Refusal
+├── EmptyMessage
+├── MessageTooLong
+├── QueueFull
+├── NothingToRetry
+├── BadName
+│   └── NameTaken
+└── TooMany
+"""
+
+
+class Refusal(Exception):
+    """Its text is shown as it is; `status` is the HTTP status that fits, `field` the form field it belongs to."""
+
+    status = 400
+    field: str | None = None
+
+
+class EmptyMessage(Refusal):
+    field = "text"
+
+    def __init__(self) -> None:
+        super().__init__("The message is empty. Type something to send.")
+
+
+class MessageTooLong(Refusal):
+    field = "text"
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(
+            f"The message has {length:,} characters; {limit:,} is the most. Shorten it or send it in parts."
+        )
+
+
+class QueueFull(Refusal):
+    status = 409
+    field = "text"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} messages are waiting already. Send this one when the reply is there, or stop it.")
+
+
+class NothingToRetry(Refusal):
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("Only the last reply can be asked again, and only when no other is being written.")
+
+
+class BadName(Refusal):
+    field = "title"
+
+
+class NameTaken(BadName):
+    status = 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"You have a session named “{name}” already. Choose another name.")
+
+
+class TooMany(Refusal):
+    status = 429

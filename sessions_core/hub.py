@@ -1,0 +1,68 @@
+"""Publish and subscribe inside the process. Every event is only a hint: whoever misses one finds it in the rows."""
+
+import asyncio
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+Subscriber = Callable[[dict[str, Any]], None]
+
+
+class Hub:
+    """Subscribers are called in the event loop and must not wait."""
+
+    def __init__(self) -> None:
+        self.subscribers: dict[Hashable, set[Subscriber]] = defaultdict(set)
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def subscribe(self, topic: Hashable, subscriber: Subscriber) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.subscribers[topic].add(subscriber)
+
+    def unsubscribe(self, topic: Hashable, subscriber: Subscriber) -> None:
+        self.subscribers[topic].discard(subscriber)
+        if not self.subscribers[topic]:
+            del self.subscribers[topic]
+
+    def publish(self, topic: Hashable, event: dict[str, Any]) -> None:
+        """From any thread, with or without a loop: where nobody listens, nothing happens."""
+        if topic not in self.subscribers or self.loop is None or self.loop.is_closed():
+            return
+        try:
+            in_loop = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            in_loop = False
+        if in_loop:
+            self._deliver(topic, event)
+        else:
+            self.loop.call_soon_threadsafe(self._deliver, topic, event)
+
+    def _deliver(self, topic: Hashable, event: dict[str, Any]) -> None:
+        for subscriber in list(self.subscribers.get(topic, ())):
+            subscriber(event)
+
+    # --- what the domain says
+
+    def chat_changed(self, chat: uuid.UUID, rev: int, owner: int) -> None:
+        self.publish(("chat", chat), {"type": "rev", "chat": str(chat), "rev": rev})
+        self.list_changed(owner)
+
+    def list_changed(self, owner: int) -> None:
+        self.publish(("user", owner), {"type": "list"})
+
+    def reply_waiting(self) -> None:
+        self.publish("relay", {"type": "waiting"})
+
+    def stop_wanted(self, reply: int) -> None:
+        self.publish("relay", {"type": "stop", "message": reply})
+
+    def sign_out(self, *, user: int | None = None, session: str | None = None) -> None:
+        """Close the sockets of one session, or of all of a person's sessions."""
+        if session is not None:
+            self.publish(("session", session), {"type": "signed_out"})
+        if user is not None:
+            self.publish(("user", user), {"type": "signed_out"})
+
+
+hub = Hub()

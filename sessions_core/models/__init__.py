@@ -1,0 +1,9 @@
+"""The domain: its tables and their verbs. A rule (say: persistent is not reset) is written here and nowhere else."""
+
+from .chat import Chat, PastTitle
+from .event import ApiToken, ChatEvent
+from .message import Delta, Message
+from .throttle import Throttle
+from .user import User
+
+__all__ = ["ApiToken", "Chat", "ChatEvent", "Delta", "Message", "PastTitle", "Throttle", "User"]

@@ -1,0 +1,344 @@
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.db.models import Exists, F, Max, OuterRef, Q
+from django.db.models.functions import Length, Now
+
+from .. import errors
+from ..hub import hub
+from ..text import MAX_MESSAGE, MAX_NAME, clean_name, clean_text, has_visible
+from .event import ChatEvent
+from .message import Message
+from .user import User
+
+KEY_PREFIX = "webchat-"
+KEY_LENGTH = len(KEY_PREFIX) + 36
+MAX_QUEUED = 5
+PAGE = 50  # messages
+AUTO_TITLE = 60  # characters
+
+models.CharField.register_lookup(Length)
+
+
+def folded(title: str) -> str:
+    """What makes two names the same name: lower() in an index knows only ASCII on SQLite, so it is stored."""
+    return title.casefold()
+
+
+class ChatQuerySet(models.QuerySet["Chat"]):
+    def for_user(self, user):
+        """The one door to a chat: foreign, deleted and missing are all simply not there."""
+        return self.filter(owner=user, deleted_at=None)
+
+    def recent(self):
+        return self.order_by("-pinned", "-last_active_at", "-pk")
+
+    def listed(self):
+        """Chats for the sidebar, with what it shows of them."""
+        replies = Message.objects.filter(chat=OuterRef("pk"), role=Message.Role.ASSISTANT)
+        return self.filter(archived_at=None).annotate(
+            running=Exists(replies.filter(state__in=Message.RUNNING)),
+            unread=Exists(replies.filter(seq__gt=OuterRef("read_seq")).exclude(state__in=Message.RUNNING)),
+        )
+
+    def stranded(self):
+        """Chats where a message waits in line behind no reply."""
+        return self.filter(
+            Exists(Message.objects.filter(chat=OuterRef("pk"), state=Message.State.QUEUED)),
+            ~Exists(Message.objects.running().filter(chat=OuterRef("pk"))),
+            deleted_at=None,
+        )
+
+    def called(self, reference: str) -> "Chat":
+        """The chat a person means by a key, a name, an old name or `main`; Chat.DoesNotExist otherwise."""
+        if reference == "main":
+            return self.get(openclaw_session_key=None)
+        if reference.startswith(KEY_PREFIX):
+            return self.get(openclaw_session_key=reference)
+        key = folded(clean_name(reference))
+        by_name = self.filter(title_key=key).order_by("title_source", "-last_active_at").last()
+        by_old_name = self.filter(past_titles__title_key=key).order_by("past_titles__pk").last()
+        found = (key and by_name) or (key and by_old_name)
+        if not found:
+            raise Chat.DoesNotExist
+        return found
+
+    def start(
+        self,
+        owner,
+        *,
+        id=None,
+        title: str = "",
+        persistent: bool | None = None,
+        agent: str = "",
+        based_on=None,
+    ):
+        """A new chat; with an id the owner has used already, that chat (so a double click makes one)."""
+        if id and (existing := self.for_user(owner).filter(pk=id).first()):
+            return existing
+        title = Chat.checked_name(title) if title else ""
+        chat = Chat(
+            pk=id or uuid.uuid4(),
+            owner=owner,
+            agent=agent or owner.default_agent or settings.OPENCLAW_AGENT_ID,
+            title=title,
+            title_key=folded(title),
+            title_source=Chat.TitleSource.USER if title else Chat.TitleSource.AUTO,
+            persistent=bool(title) and (settings.SESSION_DEFAULT_PERSISTENT if persistent is None else persistent),
+            user_created=bool(title),
+            based_on=based_on,
+        )
+        chat.openclaw_session_key = f"{KEY_PREFIX}{chat.pk}"
+        try:
+            with transaction.atomic():
+                chat.save(force_insert=True)
+                User.count_list_change(owner.pk)
+                ChatEvent.objects.create(chat=chat, actor=owner, verb="created")
+                transaction.on_commit(partial(hub.list_changed, owner.pk), robust=True)
+        except IntegrityError:
+            return self._clash(owner, id, title)
+        return chat
+
+    def _clash(self, owner, id, title: str) -> "Chat":
+        """Why the insert was refused: the same chat came twice at once, the name is taken, or the id is another's."""
+        if id and (existing := self.for_user(owner).filter(pk=id).first()):
+            return existing
+        if title and self.for_user(owner).filter(title_key=folded(title), title_source="user").exists():
+            raise errors.NameTaken(title)
+        return self.start(owner, title=title)
+
+
+class Chat(models.Model):
+    """What the sidebar lists; people call it a session. Its key names its memory on the gateway."""
+
+    class TitleSource(models.TextChoices):
+        AUTO = "auto"
+        USER = "user"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="chats")
+    gateway = models.CharField(max_length=40, default="default")
+    agent = models.CharField(max_length=64, blank=True)
+    openclaw_session_key = models.CharField(max_length=200, null=True, blank=True, unique=True)
+    title = models.CharField(max_length=MAX_NAME, blank=True)
+    title_key = models.CharField(max_length=2 * MAX_NAME, blank=True, editable=False)
+    title_source = models.CharField(max_length=4, choices=TitleSource, default=TitleSource.AUTO)
+    persistent = models.BooleanField(default=False, help_text="Protected: cannot be reset.")
+    user_created = models.BooleanField(default=False)
+    pinned = models.BooleanField(default=False)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    chapter = models.PositiveIntegerField(default=1)
+    key_number = models.PositiveIntegerField(default=1)
+    based_on = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="forks")
+    rev = models.PositiveBigIntegerField(default=1, editable=False)
+    read_seq = models.PositiveIntegerField(default=0)
+    draft = models.TextField(blank=True)
+    last_active_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ChatQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="chat_key_form",
+                condition=Q(openclaw_session_key=None)
+                | Q(openclaw_session_key__startswith=KEY_PREFIX, openclaw_session_key__length=KEY_LENGTH)
+                | Q(openclaw_session_key__startswith="agent:"),
+            ),
+            models.CheckConstraint(name="persistent_has_name", condition=Q(persistent=False) | ~Q(title="")),
+            models.UniqueConstraint(
+                name="chat_name",
+                fields=["owner", "title_key"],
+                condition=Q(title_source="user", deleted_at=None),
+            ),
+            models.UniqueConstraint(
+                name="one_main_chat",
+                fields=["owner"],
+                condition=Q(openclaw_session_key=None, deleted_at=None),
+            ),
+        ]
+        indexes = [models.Index(fields=["owner", "-pinned", "-last_active_at"], name="chat_list")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """What a person reads; a chat without a key of its own is the agent's main session."""
+        return self.title or ("New chat" if self.openclaw_session_key else "Main")
+
+    @property
+    def key(self) -> str:
+        """The address of the chat, and the pill's text."""
+        return self.openclaw_session_key or "main"
+
+    @property
+    def wire_key(self) -> str:
+        """The key of the present memory: a suffix tells later chapters and regenerated paths from the first."""
+        return self.key if self.key_number == 1 else f"{self.key}-c{self.key_number}"
+
+    @staticmethod
+    def checked_name(name: str) -> str:
+        cleaned = clean_name(name)
+        if not cleaned:
+            raise errors.BadName("The name has no visible characters. Type a name of 1 to 100 characters.")
+        if len(name.strip()) > MAX_NAME:
+            raise errors.BadName(f"The name is {len(name.strip())} characters long; {MAX_NAME} is the most.")
+        if folded(cleaned) == "main" or folded(cleaned).startswith(KEY_PREFIX):
+            raise errors.BadName(f"“{cleaned}” is reserved. Choose another name.")
+        return cleaned
+
+    @contextmanager
+    def changing(self, **fields) -> Iterator[None]:
+        """One transaction that changes what this chat shows, announced when it is committed.
+
+        It begins by bumping rev: on PostgreSQL that row is the lock order, without which a queued message can strand
+        behind a finished reply. The owner's rev follows at the end, never before the chat's.
+        """
+        with transaction.atomic():
+            if not Chat.objects.filter(pk=self.pk).update(rev=F("rev") + 1, **fields):
+                raise Chat.DoesNotExist
+            self.refresh_from_db()
+            yield
+            User.count_list_change(self.owner_id)
+            transaction.on_commit(partial(hub.chat_changed, self.pk, self.rev, self.owner_id), robust=True)
+
+    # --- the conversation
+
+    def conversation(self, *, before: int | None = None, after: int | None = None) -> list[Message]:
+        """The last PAGE messages (of those before a place, or all after one), each reply in its newest version and
+        with the earlier ones in `earlier`."""
+        messages = self.messages.shown().newest_versions()
+        if after is not None:
+            page = list(messages.filter(seq__gt=after))
+        else:
+            older = messages.filter(seq__lt=before) if before is not None else messages
+            page = list(older.reverse()[:PAGE])[::-1]
+        again = [message for message in page if message.version > 1]
+        versions = list(self.messages.shown().filter(parent__in=[m.parent_id for m in again])) if again else []
+        for message in page:
+            message.earlier = [v for v in versions if v.parent_id == message.parent_id and v.pk != message.pk]
+        return page
+
+    def receive(self, text: str, client_id: uuid.UUID | None = None) -> Message:
+        """Take a message: stored once per client id, answered at once or, while a reply runs, in its turn."""
+        text = self.checked_text(text)
+        with self.changing(last_active_at=Now(), draft=""):
+            known = self.messages.filter(client_id=client_id).first() if client_id else None
+            return known or self._take(text, client_id)
+
+    @staticmethod
+    def checked_text(text: str) -> str:
+        text = clean_text(text)
+        if not has_visible(text):
+            raise errors.EmptyMessage
+        if len(text) > MAX_MESSAGE:
+            raise errors.MessageTooLong(len(text), MAX_MESSAGE)
+        return text
+
+    def _take(self, text: str, client_id: uuid.UUID | None) -> Message:
+        message = Message(role=Message.Role.USER, text=text, client_id=client_id)
+        if not self.title and self.openclaw_session_key:
+            self._title_from(text)
+        if not self.messages.running().exists():
+            self._place(message, Message.State.SENT)
+            self._ask(message)
+        elif self.messages.pending().count() < MAX_QUEUED:
+            self._store(message, Message.State.QUEUED)
+        else:
+            raise errors.QueueFull(MAX_QUEUED)
+        return message
+
+    def _title_from(self, text: str) -> None:
+        line = clean_name(text.strip().split("\n")[0][: AUTO_TITLE * 2])
+        self.title = line if len(line) <= AUTO_TITLE else line[: AUTO_TITLE - 1].rsplit(" ", 1)[0] + "…"
+        self.title_key = folded(self.title)
+        self.save(update_fields=["title", "title_key"])
+
+    def _store(self, message: Message, state: str) -> None:
+        message.chat = self
+        message.state, message.chapter, message.key_number = state, self.chapter, self.key_number
+        message.save()
+
+    def _place(self, message: Message, state: str) -> None:
+        """Store a message at the end of the conversation."""
+        message.seq = self.last_seq() + 1
+        self._store(message, state)
+
+    def last_seq(self) -> int:
+        return self.messages.aggregate(last=Max("seq"))["last"] or 0
+
+    def _ask(self, question: Message, version: int = 1) -> Message:
+        reply = Message(role=Message.Role.ASSISTANT, parent=question, version=version)
+        self._place(reply, Message.State.WAITING)
+        transaction.on_commit(hub.reply_waiting, robust=True)
+        return reply
+
+    def line_up(self, after: str) -> None:
+        """Inside the transaction that ended a reply: what waits goes on, or is held when the reply went wrong."""
+        if after in (Message.State.DONE, Message.State.STOPPED):
+            self.promote()
+        else:
+            self.messages.filter(state=Message.State.QUEUED).update(state=Message.State.HELD)
+
+    def promote(self) -> None:
+        """Ask the first message in line; it takes its place only now, so reply 2 never lands after question 3."""
+        first = self.messages.filter(state=Message.State.QUEUED).order_by("pk").first()
+        if first and not self.messages.running().exists():
+            self._place(first, Message.State.SENT)
+            self._ask(first)
+
+    def resume_queue(self) -> None:
+        """Send what was held after a failure."""
+        with self.changing():
+            self.messages.filter(state=Message.State.HELD).update(state=Message.State.QUEUED)
+            self.promote()
+
+    def cancel_queued(self, message: Message) -> bool:
+        """Take a message out of the line; False when it has been sent already."""
+        with self.changing():
+            waiting = self.messages.pending().filter(pk=message.pk)
+            return bool(waiting.update(state=Message.State.CANCELLED))
+
+    def stop(self) -> bool:
+        """Ask whoever writes the running reply to stop; one that nobody has begun stops here. False when none runs."""
+        reply = self.messages.running().first()
+        if reply is None:
+            return False
+        Message.objects.running().filter(pk=reply.pk).update(stop_requested_at=Now())
+        if self.messages.waiting().filter(pk=reply.pk).exists() and reply.settle(Message.State.STOPPED):
+            return True
+        hub.stop_wanted(reply.pk)
+        return True
+
+    def retry(self, reply: Message) -> Message:
+        """Ask the question of the last reply again; the reply there is stays as an earlier version."""
+        with self.changing(last_active_at=Now()):
+            question = reply.parent
+            later = self.messages.filter(role=Message.Role.USER, seq__gt=reply.seq).exists()
+            if question is None or later or not reply.retryable or self.messages.running().exists():
+                raise errors.NothingToRetry
+            newest = self.messages.filter(parent=question).aggregate(newest=Max("version"))["newest"]
+            return self._ask(question, version=newest + 1)
+
+    def mark_read(self, seq: int) -> None:
+        """Remember how far the owner has seen; never backwards."""
+        if Chat.objects.filter(pk=self.pk, read_seq__lt=seq).update(read_seq=min(seq, self.last_seq())):
+            User.count_list_change(self.owner_id)
+            hub.list_changed(self.owner_id)
+
+
+class PastTitle(models.Model):
+    """A name a chat once had: old addresses keep resolving."""
+
+    chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="past_titles")
+    title_key = models.CharField(max_length=2 * MAX_NAME, db_index=True)
+
+    def __str__(self) -> str:
+        return self.title_key

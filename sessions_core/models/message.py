@@ -1,0 +1,253 @@
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+
+from ..text import utf16_length
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=8)
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def shown(self):
+        """Messages that have their place in the conversation."""
+        return self.filter(seq__isnull=False).order_by("seq")
+
+    def newest_versions(self):
+        later = Message.objects.filter(
+            parent=OuterRef("parent"), role=OuterRef("role"), version__gt=OuterRef("version")
+        )
+        return self.exclude(Exists(later))
+
+    def replies(self):
+        return self.filter(role=Message.Role.ASSISTANT)
+
+    def running(self):
+        return self.replies().filter(state__in=Message.RUNNING)
+
+    def waiting(self):
+        return self.replies().filter(state=Message.State.WAITING)
+
+    def pending(self):
+        """Messages typed while a reply was running: in line, or held after a failure."""
+        return self.filter(role=Message.Role.USER, state__in=Message.PENDING).order_by("pk")
+
+    def owned_by(self, process: str):
+        return self.filter(owner_process=process, state=Message.State.STREAMING)
+
+    def orphaned(self):
+        """Replies whose process died: database time decides, never a host's clock."""
+        return self.replies().filter(state=Message.State.STREAMING, lease_until__lt=Now())
+
+    def claim(self, process: str, capacity: int) -> list["Message"]:
+        """Take at most so many waiting replies for this process; each taken by exactly one."""
+        lease = Now() + LEASE
+        candidates = list(self.waiting().order_by("pk").values_list("pk", flat=True)[:capacity])
+        mine = [
+            pk
+            for pk in candidates
+            if self.filter(pk=pk, state=Message.State.WAITING).update(
+                state=Message.State.STREAMING, owner_process=process, lease_until=lease
+            )
+        ]
+        return list(self.filter(pk__in=mine).select_related("chat", "parent")) if mine else []
+
+    def append(self, process: str, batch: dict[int, "Delta"], all_mine: Iterable[int]) -> set[int]:
+        """One transaction for all replies of a process: renew their leases, then add the new deltas.
+
+        Gives the ids that are still owned; what another process has reaped meanwhile is not written. Writing the
+        same batch twice is safe: (message, seq) is unique.
+        """
+        ids = set(all_mine)
+        with transaction.atomic():
+            mine = self.filter(pk__in=ids).owned_by(process)
+            if mine.update(lease_until=Now() + LEASE) < len(ids):
+                ids = set(self.filter(pk__in=ids).owned_by(process).values_list("pk", flat=True))
+            deltas = [delta for pk, delta in batch.items() if pk in ids]
+            first = [delta.message_id for delta in deltas if delta.seq == 1]
+            if first:
+                self.filter(pk__in=first).update(first_delta_at=Now())
+            Delta.objects.bulk_create(deltas, ignore_conflicts=True)
+        return ids
+
+    def stop_wanted(self, process: str) -> set[int]:
+        return set(self.owned_by(process).exclude(stop_requested_at=None).values_list("pk", flat=True))
+
+
+class Message(models.Model):
+    """One turn of a chat. A reply is an assistant message being written; all its moves are compare-and-set."""
+
+    class Role(models.TextChoices):
+        USER = "user"
+        ASSISTANT = "assistant"
+        NOTICE = "notice"
+
+    class State(models.TextChoices):
+        SENT = "sent"
+        QUEUED = "queued"
+        HELD = "held"
+        CANCELLED = "cancelled"
+        WAITING = "waiting"
+        STREAMING = "streaming"
+        DONE = "done"
+        STOPPED = "stopped"
+        FAILED = "failed"
+        INTERRUPTED = "interrupted"
+
+    RUNNING = (State.WAITING, State.STREAMING)
+    PENDING = (State.QUEUED, State.HELD)
+
+    chat = models.ForeignKey("Chat", on_delete=models.CASCADE, related_name="messages")
+    chapter = models.PositiveIntegerField()
+    key_number = models.PositiveIntegerField(help_text="The gateway session this turn was sent under.")
+    seq = models.PositiveIntegerField(null=True, blank=True, help_text="Place in the chat; none while queued.")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="versions")
+    version = models.PositiveIntegerField(default=1)
+    role = models.CharField(max_length=9, choices=Role)
+    state = models.CharField(max_length=11, choices=State)
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True, help_text="The text as rendered, so that a page costs no rendering.")
+    html_version = models.PositiveIntegerField(default=0)
+    parts = models.JSONField(default=list, blank=True)
+    client_id = models.UUIDField(null=True, blank=True)
+    owner_process = models.CharField(max_length=100, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_text = models.CharField(max_length=400, blank=True)
+    upstream_id = models.CharField(max_length=200, blank=True)
+    usage = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    first_delta_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MessageQuerySet.as_manager()
+    earlier: list["Message"] = []  # earlier versions, where a conversation is read
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["chat", "seq"], name="message_seq"),
+            models.UniqueConstraint(fields=["chat", "client_id"], name="message_client_id"),
+            models.UniqueConstraint(
+                fields=["chat"],
+                condition=Q(role="assistant", state__in=["waiting", "streaming"]),
+                name="one_running_reply",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["state", "lease_until"],
+                condition=Q(state__in=["waiting", "streaming", "queued"]),
+                name="message_unfinished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.seq or '–'} ({self.state})"
+
+    @property
+    def running(self) -> bool:
+        return self.state in self.RUNNING
+
+    @property
+    def retryable(self) -> bool:
+        return self.role == self.Role.ASSISTANT and self.state in ("failed", "interrupted", "stopped")
+
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether asking again may repeat what the agent already did."""
+        return self.error_code not in (
+            "gateway_unreachable",
+            "gateway_auth",
+            "gateway_config",
+            "rejected",
+            "busy",
+        )
+
+    @property
+    def length_in_browser(self) -> int:
+        return utf16_length(self.text)
+
+    def text_so_far(self) -> tuple[str, int]:
+        """The text and the number of deltas it is made of."""
+        rows = list(self.deltas.order_by("seq").values_list("seq", "text"))
+        return (self.text + "".join(text for _, text in rows), rows[-1][0] if rows else 0)
+
+    def turns(self) -> list[dict[str, str]]:
+        """What to send the gateway for this reply: the question, and before it what the gateway cannot know.
+
+        The gateway forgets a turn that was stopped or failed, so all turns since the last finished reply under this
+        key go along until one is finished.
+        """
+        question = self.parent
+        assert question is not None and question.seq is not None
+        before = self.chat.messages.shown().filter(key_number=self.key_number, seq__lt=question.seq)
+        last_done = before.replies().filter(state=self.State.DONE).last()
+        lost = before.exclude(role=self.Role.NOTICE).filter(seq__gt=last_done.seq if last_done else 0)
+        latest = {turn.parent_id or turn.pk: turn for turn in lost}  # a later version of a reply replaces an earlier
+        return [turn.as_turn() for turn in latest.values() if turn.text] + [question.as_turn()]
+
+    def as_turn(self) -> dict[str, str]:
+        cut = self.role == self.Role.ASSISTANT and self.state != self.State.DONE
+        return {"role": self.role, "content": self.text + (f" [{self.state}]" if cut else "")}
+
+    def settle(
+        self,
+        state: str,
+        *,
+        process: str | None = None,
+        code: str = "",
+        error: str = "",
+        html: str = "",
+        html_version: int = 0,
+        upstream_id: str = "",
+        usage: dict | None = None,
+    ) -> bool:
+        """End this reply, once: fold its deltas, then promote or hold what waits. False when it had ended already.
+
+        With `process`, only while that process owns it: one that was suspended past its lease writes nothing.
+        """
+        with self.chat.changing():
+            fence = {"owner_process": process} if process else {}
+            ended = Message.objects.running().filter(pk=self.pk, **fence)
+            if not ended.update(state=state, ended_at=Now(), lease_until=None, owner_process=""):
+                transaction.set_rollback(True)
+                return False
+            Message.objects.filter(pk=self.pk).update(
+                text=self.text_so_far()[0],
+                html=html,
+                html_version=html_version,
+                error_code=code,
+                error_text=error[:400],
+                upstream_id=upstream_id[:200],
+                usage=usage,
+            )
+            self.deltas.all().delete()
+            self.chat.line_up(after=state)
+        self.refresh_from_db()
+        return True
+
+    def interrupt(self, process: str | None = None, code: str = "restarted") -> bool:
+        """The process that was writing this is gone; what arrived is kept."""
+        return self.settle(
+            self.State.INTERRUPTED,
+            process=process,
+            code=code,
+            error="The server was restarted while this was being written; what arrived is kept.",
+        )
+
+
+class Delta(models.Model):
+    """A piece of reply text as it arrived; only while its reply streams."""
+
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="deltas")
+    seq = models.PositiveIntegerField()
+    text = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["message", "seq"], name="delta_seq")]

@@ -1,0 +1,142 @@
+// The message box: Enter sends, and what was sent stays in an outbox until the server has it.
+
+const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; then the person decides
+const OUTBOX = "outbox";
+const SIGNED_OUT = "You are signed out. Sign in in another tab, then send this again.";
+const STALE = "This page is too old to send from. Reload it; your text stays here.";
+
+function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is missing on plain http
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+const outbox = {
+  all: () => JSON.parse(sessionStorage.getItem(OUTBOX) ?? "[]"),
+  keep: (entries) => sessionStorage.setItem(OUTBOX, JSON.stringify(entries)),
+  add: (entry) => outbox.keep([...outbox.all(), entry]),
+  remove: (id) => outbox.keep(outbox.all().filter((entry) => entry.fields.client_id !== id)),
+};
+
+const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+class ChatComposer extends HTMLElement {
+  #sending = Promise.resolve();
+
+  connectedCallback() {
+    this.form = this.querySelector("form");
+    this.box = this.form.elements.text;
+    this.error = this.querySelector(".composer__error");
+    this.messages = document.querySelector("chat-messages");
+    this.form.addEventListener("submit", (event) => this.#submit(event));
+    this.box.addEventListener("keydown", (event) => this.#key(event));
+    this.box.addEventListener("input", () => this.#grow());
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop(event));
+    this.#grow();
+    for (const entry of outbox.all()) this.#queue(entry);
+  }
+
+  #key(event) {
+    const composing = event.isComposing || event.keyCode === 229;
+    if (event.key !== "Enter" || event.shiftKey || composing || matchMedia("(pointer: coarse)").matches) return;
+    event.preventDefault();
+    if (!event.repeat) this.form.requestSubmit();
+  }
+
+  #stop(event) {
+    const stop = document.querySelector("#stop:not([hidden])");
+    if (!stop || event.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;
+    stop.requestSubmit();
+  }
+
+  #submit(event) {
+    event.preventDefault();
+    const text = this.box.value;
+    if (!text.trim()) return;
+    const fields = { text, client_id: this.form.elements.client_id.value };
+    if (this.form.elements.id) fields.id = this.form.elements.id.value;
+    const entry = { chat: this.form.dataset.chat, action: this.form.action, fields };
+    outbox.add(entry);
+    this.form.elements.client_id.value = uuid();
+    this.box.value = "";
+    this.#grow();
+    this.#say("");
+    this.#queue(entry);
+  }
+
+  // One at a time, in order; each with its picture in the conversation it belongs to.
+  #queue(entry) {
+    const picture = entry.chat === this.form.dataset.chat ? this.#picture(entry) : null;
+    this.#sending = this.#sending.then(() => this.#send(entry, picture));
+  }
+
+  #picture(entry) {
+    const picture = this.querySelector("#pending-message").content.cloneNode(true).firstElementChild;
+    picture.dataset.clientId = entry.fields.client_id;
+    picture.querySelector(".message__body").textContent = entry.fields.text;
+    this.messages.pend(picture);
+    return picture;
+  }
+
+  async #send(entry, picture) {
+    for (const pause of [...PAUSES, null]) {
+      const response = await this.#post(entry).catch(() => null);
+      if (response && response.status < 500) return this.#answered(response, entry, picture);
+      if (pause) await wait(pause);
+    }
+    this.#offerAgain(entry, picture);
+  }
+
+  #post({ action, fields }) {
+    const body = new URLSearchParams({ ...fields, after: this.messages.after });
+    body.set("csrfmiddlewaretoken", this.form.elements.csrfmiddlewaretoken.value);
+    return fetch(action, { method: "POST", headers: { "HX-Request": "true" }, body });
+  }
+
+  async #answered(response, entry, picture) {
+    const goTo = response.headers.get("HX-Redirect");
+    if (response.ok && !response.redirected) outbox.remove(entry.fields.client_id);
+    if (goTo) return location.assign(goTo);
+    if (response.redirected) return this.#giveBack(SIGNED_OUT, entry, picture);
+    if (response.status === 403) return this.#giveBack(STALE, entry, picture);
+    const words = await response.text();
+    if (!response.ok) return this.#giveBack(words.slice(0, 300), entry, picture);
+    if (picture) this.messages.merge(words);
+  }
+
+  // What could not be sent goes back into the box, before what was typed since.
+  #giveBack(words, entry, picture) {
+    outbox.remove(entry.fields.client_id);
+    picture?.remove();
+    this.box.value = [entry.fields.text, this.box.value].filter(Boolean).join("\n");
+    this.#grow();
+    this.#say(words);
+    this.box.focus();
+  }
+
+  #offerAgain(entry, picture) {
+    if (!picture) return;
+    const again = picture.querySelector("button");
+    picture.querySelector(".message__state").textContent = "";
+    again.hidden = false;
+    again.onclick = () => {
+      picture.remove();
+      this.#queue(entry);
+    };
+  }
+
+  #say(words) {
+    this.error.textContent = words;
+    this.error.hidden = !words;
+  }
+
+  #grow() {
+    if (CSS.supports("field-sizing", "content")) return;
+    this.box.style.height = "auto";
+    this.box.style.height = `${this.box.scrollHeight}px`;
+  }
+}
+
+customElements.define("chat-composer", ChatComposer);

@@ -1,0 +1,205 @@
+// The conversation: places what the server rendered, and lets live text grow between two renderings.
+
+import { live } from "./socket.js";
+
+const NEAR_END = 80; // px
+const POLL = 2_000; // ms, when the socket does not come up
+const RUNNING = ["waiting", "streaming"];
+
+function rendered(html) {
+  return document.createRange().createContextualFragment(html);
+}
+
+class LiveReply extends HTMLElement {
+  connectedCallback() {
+    this.seq = Number(this.dataset.seq);
+    this.upto = Number(this.dataset.upto);
+    this.blocks = this.querySelector("[data-part=blocks]");
+    const tail = this.querySelector("[data-part=tail]");
+    this.tail = tail.firstChild ?? tail.appendChild(new Text());
+  }
+
+  // False when something is missing before this piece.
+  take({ after, seq, text }) {
+    if (after === 0 && this.seq > 0) this.#startOver();
+    if (after !== this.seq) return seq <= this.seq;
+    this.seq = seq;
+    this.tail.appendData(text);
+    return true;
+  }
+
+  // Rendered blocks take the place of their raw text; a start of 0 means all of them.
+  settle({ start, upto, html }) {
+    if (upto <= this.upto || upto > this.upto + this.tail.length) return true;
+    if (start !== 0 && start !== this.upto) return false;
+    if (start === 0) this.blocks.replaceChildren();
+    this.blocks.append(rendered(html));
+    this.tail.deleteData(0, upto - this.upto);
+    this.upto = upto;
+    return true;
+  }
+
+  #startOver() {
+    this.blocks.replaceChildren();
+    this.tail.data = "";
+    this.seq = this.upto = 0;
+  }
+}
+
+class ChatMessages extends HTMLElement {
+  #pinned = true;
+  #syncing = false;
+  #again = false;
+
+  connectedCallback() {
+    this.#scroll();
+    this.addEventListener("scroll", () => this.#look(), { passive: true });
+    new ResizeObserver(() => this.#pinned && this.#scroll()).observe(this);
+    live.addEventListener("up", () => this.subscribe());
+    live.addEventListener("list", () => document.body.dispatchEvent(new Event("list-changed")));
+    if (!this.dataset.chat) return;
+    live.addEventListener("delta", ({ detail }) => this.#grow(detail));
+    live.addEventListener("block", ({ detail }) => this.#reply(detail.message)?.settle(detail) === false && this.subscribe());
+    for (const news of ["rev", "end"]) live.addEventListener(news, () => this.sync());
+    live.addEventListener("gone", () => location.reload());
+    live.addEventListener("signed-out", () => location.reload());
+    document.addEventListener("htmx:afterRequest", ({ detail }) => detail.requestConfig.verb === "post" && this.sync());
+    document.addEventListener("visibilitychange", () => this.#markRead());
+    setInterval(() => live.failures > 2 && this.sync(), POLL);
+    this.#markRead();
+  }
+
+  subscribe() {
+    const { chat, rev, list } = this.dataset;
+    if (!chat) return;
+    const running = this.querySelector("live-reply");
+    const message = running ? Number(running.closest(".message").id.split("-")[1]) : 0;
+    live.say({ type: "sub", chat, rev: Number(rev), list: Number(list), message, after: running?.seq ?? 0 });
+  }
+
+  // The place up to which this page has everything for good.
+  get after() {
+    const places = [...this.querySelectorAll(":scope > .message[data-seq]")];
+    const open = places.find((message) => RUNNING.includes(message.dataset.state));
+    return open ? Number(open.dataset.seq) - 1 : Number(places.at(-1)?.dataset.seq || 0);
+  }
+
+  // Fetch what changed; asked for again meanwhile, once more.
+  async sync() {
+    if (this.#syncing) return void (this.#again = true);
+    this.#syncing = true;
+    try {
+      const response = await fetch(`${this.dataset.updates}?after=${this.after}`, { headers: { "HX-Request": "true" } });
+      if (response.redirected || response.status === 404) return location.reload();
+      if (response.ok) this.merge(await response.text());
+    } catch {
+      this.#again = false; // no network: the socket or the poll asks again
+    } finally {
+      this.#syncing = false;
+      if (this.#again) {
+        this.#again = false;
+        this.sync();
+      }
+    }
+  }
+
+  merge(html) {
+    const fragment = rendered(html);
+    for (const element of [...fragment.children]) {
+      if (element.matches(".message")) this.#place(element);
+      else if (element.matches("meta[name=rev]")) this.dataset.rev = element.content;
+      else this.#replace(element);
+    }
+    if (this.#pinned) this.#scroll();
+    this.#markRead();
+  }
+
+  pend(element) {
+    document.getElementById("empty")?.remove();
+    this.append(element);
+    this.#pinned = true;
+    this.#scroll();
+  }
+
+  #place(element) {
+    document.getElementById("empty")?.remove();
+    if (element.dataset.clientId) this.querySelector(`[data-state=sending][data-client-id="${element.dataset.clientId}"]`)?.remove();
+    for (const past of element.querySelectorAll(".message")) document.getElementById(past.id)?.remove();
+    const present = document.getElementById(element.id);
+    if (present && !this.#newer(element, present)) return;
+    if (present) present.replaceWith(element);
+    else this.#insert(element);
+    htmx.process(element);
+    this.#announce(element, present);
+  }
+
+  // A rendering made before text that is on the page already does not take its place.
+  #newer(element, present) {
+    const [next, now] = [element, present].map((message) => message.querySelector("live-reply"));
+    if (!RUNNING.includes(element.dataset.state)) return true;
+    if (!RUNNING.includes(present.dataset.state)) return false;
+    return Number(next?.dataset.seq ?? 0) >= (now?.seq ?? 0) && element.dataset.state !== present.dataset.state;
+  }
+
+  #insert(element) {
+    const seq = Number(element.dataset.seq);
+    const later = [...this.querySelectorAll(":scope > .message")].find(({ dataset }) => !dataset.seq || Number(dataset.seq) > seq);
+    this.insertBefore(element, later ?? null);
+  }
+
+  #replace(element) {
+    for (const item of element.querySelectorAll("[data-client-id]")) {
+      this.querySelector(`[data-state=sending][data-client-id="${item.dataset.clientId}"]`)?.remove();
+    }
+    const present = document.getElementById(element.id);
+    if (!present || present.contains(document.activeElement)) return;
+    present.replaceWith(element);
+    htmx.process(element);
+  }
+
+  #reply(message) {
+    return this.querySelector(`#message-${message} > .message__body live-reply`);
+  }
+
+  #grow(frame) {
+    const reply = this.#reply(frame.message);
+    if (!reply) return this.sync().then(() => this.subscribe());
+    if (!reply.take(frame)) return this.subscribe();
+    reply.closest(".message").dataset.state = "streaming";
+    if (this.#pinned) this.#scroll();
+  }
+
+  // The start and the end of a reply are said once each, never the text in between.
+  #announce(element, present) {
+    const { role, state } = element.dataset;
+    if (role !== "assistant" || present?.dataset.state === state) return;
+    const words = { waiting: "The assistant is answering.", done: "The reply is complete.", stopped: "The reply was stopped." };
+    const said = words[state] ?? (RUNNING.includes(state) ? "" : "The reply failed.");
+    if (said) document.getElementById("announcer").textContent = said;
+  }
+
+  #look() {
+    this.#pinned = this.scrollHeight - this.scrollTop - this.clientHeight < NEAR_END;
+    document.querySelector("jump-to-latest").hidden = this.#pinned;
+  }
+
+  #scroll() {
+    this.scrollTop = this.scrollHeight;
+  }
+
+  latest() {
+    this.#pinned = true;
+    this.#scroll();
+  }
+
+  #markRead() {
+    const last = this.after;
+    if (document.hidden || last <= Number(this.dataset.seen || 0)) return;
+    this.dataset.seen = last;
+    const token = document.querySelector("#composer [name=csrfmiddlewaretoken]").value;
+    fetch(this.dataset.read, { method: "POST", headers: { "X-CSRFToken": token }, body: new URLSearchParams({ seq: last }) }).catch(() => {});
+  }
+}
+
+customElements.define("live-reply", LiveReply);
+customElements.define("chat-messages", ChatMessages);
