@@ -158,9 +158,9 @@ class PageConsumer(AsyncWebsocketConsumer):
                     await self.catch_up(blocks=True)
 
     async def pass_delta(self, event: dict[str, Any]) -> None:
-        if event["message"] > self.message and event["after"] == 0:  # a new reply begins in this chat
+        if event["message"] > self.message:  # a new reply in this chat
             self.message, self.seq, self.running = event["message"], 0, True
-        if event["message"] != self.message or event["seq"] <= self.seq:
+        if event["message"] < self.message or event["seq"] <= self.seq:
             return
         if event["after"] != self.seq:
             return await self.catch_up()

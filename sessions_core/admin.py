@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 
+from . import links
 from .models import Chat, ChatEvent, User
 
 
@@ -14,6 +15,18 @@ class UserAdmin(DjangoUserAdmin):
         ("Preferences", {"fields": ("theme", "time_zone")}),
         ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
     )
+    actions = ("password_links", "deactivate")
+
+    @admin.action(description="Make links to choose a password")
+    def password_links(self, request, queryset) -> None:
+        for user in queryset.filter(is_active=True):
+            self.message_user(request, f"{user.username}: {links.absolute(links.password_path(user))}")
+
+    @admin.action(description="Deactivate and sign out")
+    def deactivate(self, request, queryset) -> None:
+        for user in queryset:
+            user.deactivate()
+        self.message_user(request, "Deactivated. The chats are kept.")
 
 
 @admin.register(Chat)

@@ -27,6 +27,7 @@ MAX_BODY = 20_000_000  # bytes
 MAX_READ = 2_000  # characters of a message that are looked at
 MAX_FACT = 200  # characters
 MAX_FACTS = 50  # per session
+MOST_QUOTED = 3  # facts
 DRAIN = 0.5  # seconds, which aiohttp allows twice
 
 
@@ -46,8 +47,7 @@ Here is what you can try with me:
 - `what do you remember?`, first here and then in another chat
 - `show me a list`, `a table`, `some code`, or all three with `markdown`
 - `something long`: about 30 seconds, time for Stop, a reload or another chat
-- `something silent`: a pause in the middle, as when an assistant uses its tools
-"""
+- `something silent`: a pause in the middle, as when an assistant uses its tools"""
 
 LIST = """\
 Here is a list, with a second one inside:
@@ -56,9 +56,7 @@ Here is a list, with a second one inside:
 2. Tell each of the two something else:
    - here, `my name is Ada`
    - there, `my name is Grace`
-3. Ask both `who am I?`
-
-"""
+3. Ask both `who am I?`"""
 
 TABLE = """\
 Here is a small table:
@@ -67,9 +65,7 @@ Here is a small table:
 |---|---|
 | reload the page | the text is all there and goes on |
 | press Stop | what has arrived is kept |
-| open the chat in a second tab | both show the same words |
-
-"""
+| open the chat in a second tab | both show the same words |"""
 
 CODE = """\
 Here is a little Python:
@@ -79,9 +75,7 @@ def greet(name: str) -> str:
     return f"Hello, {name}!"
 
 print(greet("world"))
-```
-
-"""
+```"""
 
 TIPS = (
     "Press Stop whenever you like: what has arrived so far is kept.",
@@ -181,7 +175,9 @@ class Session:
             return [f"I will remember, in this chat only: {quoted(learned)}. Ask me `what do you remember?`"]
         scripts = [script for asked, script in SCRIPTS if re.search(asked, text, re.IGNORECASE)]
         samples = [sample for asked, sample in SAMPLES if re.search(asked, text, re.IGNORECASE)]
-        return scripts[0] if scripts else [*samples] or self._unknown()
+        if scripts:
+            return scripts[0]
+        return ["\n\n".join(samples)] if samples else self._unknown()
 
     def _recall(self, text: str) -> str:
         """What was told of the thing that is asked for, or all of it; empty when nothing is asked for."""
@@ -204,7 +200,7 @@ class Session:
 
     def _unknown(self) -> Script:
         turn = self.turns - 1
-        return [UNKNOWN[turn % len(UNKNOWN)], SAMPLES[turn % len(SAMPLES)][1], MORE]
+        return [UNKNOWN[turn % len(UNKNOWN)], SAMPLES[turn % len(SAMPLES)][1], f"\n\n{MORE}"]
 
 
 def facts_in(text: str) -> Iterator[str]:
@@ -226,7 +222,8 @@ def begin_alike(one: str, other: str) -> bool:
 
 
 def quoted(facts: list[str]) -> str:
-    return ", ".join(f"“{fact}”" for fact in facts)
+    more = f" and {len(facts) - MOST_QUOTED} more" if len(facts) > MOST_QUOTED else ""
+    return ", ".join(f"“{fact}”" for fact in facts[:MOST_QUOTED]) + more
 
 
 def paced(script: Script) -> Iterator[tuple[int, str]]:

@@ -9,6 +9,7 @@ from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 
 from .models import User
 
+ADDRESS = settings.DATA / "address"
 FIRST = Signer(salt="first-account")
 
 
@@ -41,5 +42,16 @@ def user_of(uid: str, token: str) -> User | None:
 
 
 def absolute(path: str) -> str:
-    """With PUBLIC_URL in front; without one, as `serve` is reached on this machine by default."""
-    return f"{settings.PUBLIC_URL or 'http://127.0.0.1:8000'}{path}"
+    """With the address in front under which people reach the app: PUBLIC_URL, or where `serve` was started last."""
+    return f"{settings.PUBLIC_URL or last_address()}{path}"
+
+
+def last_address() -> str:
+    try:
+        return ADDRESS.read_text()
+    except FileNotFoundError:
+        return "http://127.0.0.1:8000"
+
+
+def remember_address(address: str) -> None:
+    ADDRESS.write_text(address)

@@ -13,6 +13,10 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=8)
 
 
+class AlreadyEnded(Exception):
+    """Somebody else settled the reply, or it belongs to another process now."""
+
+
 class MessageQuerySet(models.QuerySet["Message"]):
     def shown(self):
         """Messages that have their place in the conversation."""
@@ -189,7 +193,8 @@ class Message(models.Model):
         before = self.chat.messages.shown().filter(key_number=self.key_number, seq__lt=question.seq)
         last_done = before.replies().filter(state=self.State.DONE).last()
         lost = before.exclude(role=self.Role.NOTICE).filter(seq__gt=last_done.seq if last_done else 0)
-        latest = {turn.parent_id or turn.pk: turn for turn in lost}  # a later version of a reply replaces an earlier
+        # A later version of a reply replaces an earlier one.
+        latest = {(turn.role, turn.parent_id or turn.pk): turn for turn in lost}
         return [turn.as_turn() for turn in latest.values() if turn.text] + [question.as_turn()]
 
     def as_turn(self) -> dict[str, str]:
@@ -212,25 +217,29 @@ class Message(models.Model):
 
         With `process`, only while that process owns it: one that was suspended past its lease writes nothing.
         """
-        with self.chat.changing():
-            fence = {"owner_process": process} if process else {}
-            ended = Message.objects.running().filter(pk=self.pk, **fence)
-            if not ended.update(state=state, ended_at=Now(), lease_until=None, owner_process=""):
-                transaction.set_rollback(True)
-                return False
-            Message.objects.filter(pk=self.pk).update(
-                text=self.text_so_far()[0],
-                html=html,
-                html_version=html_version,
-                error_code=code,
-                error_text=error[:400],
-                upstream_id=upstream_id[:200],
-                usage=usage,
-            )
-            self.deltas.all().delete()
-            self.chat.line_up(after=state)
+        result = {
+            "html": html,
+            "html_version": html_version,
+            "error_code": code,
+            "error_text": error[:400],
+            "upstream_id": upstream_id[:200],
+            "usage": usage,
+        }
+        try:
+            with self.chat.changing():
+                self._end(state, {"owner_process": process} if process else {})
+                Message.objects.filter(pk=self.pk).update(text=self.text_so_far()[0], **result)
+                self.deltas.all().delete()
+                self.chat.line_up(after=state)
+        except AlreadyEnded:
+            return False
         self.refresh_from_db()
         return True
+
+    def _end(self, state: str, fence: dict[str, str]) -> None:
+        running = Message.objects.running().filter(pk=self.pk, **fence)
+        if not running.update(state=state, ended_at=Now(), lease_until=None, owner_process=""):
+            raise AlreadyEnded
 
     def interrupt(self, process: str | None = None, code: str = "restarted") -> bool:
         """The process that was writing this is gone; what arrived is kept."""

@@ -83,6 +83,7 @@ class Service:
         return await self.demo.start(), token
 
     def announce(self) -> None:
+        links.remember_address(self.address)
         self.say(f"OpenClaw WebChat is at {self.address}/")
         if self.first_link:
             self.say(

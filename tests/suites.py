@@ -1,0 +1,55 @@
+"""What `manage.py test` runs, each in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import parts
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_INHERITED = {"DATABASE_URL", "DATABASE_URL_FILE", "DJANGO_SETTINGS_MODULE", "DJANGO_ALLOW_ASYNC_UNSAFE"}
+NO_TESTS_COLLECTED = 5  # pytest's exit code
+
+
+@dataclass(frozen=True)
+class Suite:
+    options: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    needs: parts.Part | None = None
+
+
+SLOW = {
+    "faults": Suite(),
+    # Playwright's event loop makes Django refuse the database, and spoils async tests of the same process.
+    "browser": Suite(env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=parts.BROWSER),
+    "gateway": Suite(options=("-m", "gateway")),
+}
+FAST = ("tests", *(f"--ignore=tests/{name}" for name in SLOW))
+LINT = ("ruff check .", "ruff format --check .", "djlint --check --lint templates", "mypy")
+
+
+def exists(name: str) -> bool:
+    return (ROOT / "tests" / name).is_dir()
+
+
+def run(command: list[str], env: dict[str, str]) -> int:
+    """Stopped from the terminal or by SIGTERM, it leaves pytest the time to stop what it had started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    with subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=inherited | env) as process:
+
+        def stop(*_: object) -> None:
+            process.send_signal(signal.SIGINT)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, stop)
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
+            raise

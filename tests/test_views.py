@@ -1,0 +1,244 @@
+"""Pages and actions, with and without JavaScript."""
+
+import uuid
+
+import pytest
+
+from sessions_core.models import Chat, Message, User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada(client):
+    user = User.objects.create_user("ada")
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def chat(ada):
+    return Chat.objects.start(ada, title="Work")
+
+
+HTMX = {"HX-Request": "true"}
+
+
+def send(client, chat, text, headers=None, **fields):
+    return client.post(f"/chats/{chat.pk}/messages/", {"text": text, **fields}, headers=headers)
+
+
+def test_the_root_leads_to_the_chat(client, ada):
+    assert client.get("/").url == "/chat/"
+
+
+def test_an_empty_page_offers_a_message_box_with_ids_for_what_it_will_make(client, ada):
+    page = client.get("/chat/").content.decode()
+    assert 'id="composer"' in page and 'name="id"' in page and 'name="client_id"' in page
+    assert not Chat.objects.exists()
+
+
+def test_the_first_message_makes_the_chat_and_its_page_is_shown(client, ada):
+    pk = uuid.uuid4()
+    fields = {"id": pk, "text": "Hello", "client_id": uuid.uuid4()}
+    answers = [client.post("/chats/", fields) for _ in range(2)]
+    assert [answer.url for answer in answers] == [f"/chat/?session=webchat-{pk}"] * 2
+    assert Chat.objects.get().messages.filter(role="user").count() == 1
+
+
+def test_with_javascript_the_first_message_answers_where_to_go(client, ada):
+    answer = client.post("/chats/", {"id": uuid.uuid4(), "text": "Hello"}, headers=HTMX)
+    assert answer["HX-Redirect"] == f"/chat/?session={Chat.objects.get().key}"
+
+
+def test_pill_title_and_form_of_a_page_belong_to_one_chat(client, chat):
+    page = client.get(f"/chat/?session={chat.key}").content.decode()
+    assert f"Session: {chat.key}" in page
+    assert f'action="/chats/{chat.pk}/messages/"' in page
+    assert "<title>Work · WebChat</title>" in page
+
+
+@pytest.mark.parametrize("reference", ["work", "WORK", "Work"])
+def test_a_chat_is_addressed_by_its_name(client, chat, reference):
+    assert client.get("/chat/", {"session": reference}).context["chat"] == chat
+
+
+def test_an_unknown_session_is_a_404_that_lists_ones_own(client, chat):
+    answer = client.get("/chat/?session=nothing")
+    assert answer.status_code == 404
+    assert "Work" in answer.content.decode()
+
+
+def test_sending_without_javascript_leads_back_to_the_page(client, chat):
+    answer = send(client, chat, "Hello", client_id=uuid.uuid4())
+    assert answer.url == f"/chat/?session={chat.key}"
+    assert "Hello" in client.get(answer.url).content.decode()
+
+
+def test_sending_with_javascript_answers_with_what_is_new(client, chat):
+    send(client, chat, "one")
+    answer = send(client, chat, "two", HTMX, after=0).content.decode()
+    assert answer.count('class="message"') == 2
+    assert 'data-state="queued"' in answer
+    assert 'id="stop"' in answer and 'name="rev"' in answer
+
+
+def test_the_same_message_twice_is_stored_once_and_answered_alike(client, chat):
+    fields = {"client_id": uuid.uuid4()}
+    assert {send(client, chat, "Hello", HTMX, **fields).status_code for _ in range(5)} == {200}
+    assert chat.messages.filter(role="user").count() == 1
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\u200b"])
+def test_an_empty_message_is_refused_in_words(client, chat, text):
+    answer = send(client, chat, text, HTMX)
+    assert (answer.status_code, answer.content.decode()) == (400, "The message is empty. Type something to send.")
+    assert not chat.messages.exists()
+
+
+def test_a_refused_text_stays_in_the_box(client, chat):
+    text = "x" * 100_001
+    answer = send(client, chat, text)
+    assert answer.status_code == 400
+    assert text in answer.content.decode()
+    assert "100,001 characters" in answer.content.decode()
+    again = client.post("/chats/", {"text": text, "id": uuid.uuid4()})
+    assert again.status_code == 400 and text in again.content.decode()
+    assert Chat.objects.count() == 1
+
+
+def test_a_client_id_that_is_none_is_refused(client, chat):
+    assert send(client, chat, "Hello", client_id="nonsense").status_code == 400
+
+
+def test_a_full_queue_refuses_with_409(client, chat):
+    for n in range(6):
+        send(client, chat, str(n))
+    assert send(client, chat, "7", HTMX).status_code == 409
+
+
+def test_updates_hold_all_after_a_place(client, chat):
+    send(client, chat, "one")
+    fragment = client.get(f"/chats/{chat.pk}/messages/?after=1").content.decode()
+    assert 'data-seq="2"' in fragment and 'data-seq="1"' not in fragment
+
+
+@pytest.mark.parametrize("place", ["-1", "10000000000000000000", "x", "", "1e3", "٣٣٣٣٣٣٣٣٣٣٣"])
+def test_a_senseless_place_is_the_beginning(client, chat, place):
+    assert client.get(f"/chats/{chat.pk}/messages/", {"after": place}).status_code == 200
+    assert client.get("/chat/", {"session": chat.key, "before": place}).status_code == 200
+
+
+def test_earlier_messages_are_a_page_of_their_own(client, chat):
+    for n in range(120):
+        chat._place(Message(role="notice", text=f"note {n}."), "sent")
+    page = client.get(f"/chat/?session={chat.key}").content.decode()
+    assert "note 119." in page and "note 69." not in page and "before=71" in page
+    older = client.get(f"/chats/{chat.pk}/messages/?before=71").content.decode()
+    assert "note 69." in older and "note 20." in older and "note 19." not in older and "before=21" in older
+    assert "note 69." in client.get(f"/chat/?session={chat.key}&before=71").content.decode()
+
+
+def test_stop_retry_and_queue_are_plain_forms(client, chat):
+    send(client, chat, "one")
+    back = f"/chat/?session={chat.key}"
+    assert client.post(f"/chats/{chat.pk}/stop/").url == back
+    reply = chat.messages.get(role="assistant")
+    assert reply.state == "stopped"
+    assert client.post(f"/chats/{chat.pk}/retry/", {"message": reply.pk}).url == back
+    send(client, chat, "two")
+    queued = chat.messages.get(state="queued")
+    assert client.post(f"/chats/{chat.pk}/queue/", {"cancel": queued.pk}).url == back
+    assert chat.messages.get(pk=queued.pk).state == "cancelled"
+
+
+def test_a_retry_that_cannot_be_says_so(client, chat):
+    send(client, chat, "one")
+    reply = chat.messages.get(role="assistant")
+    answer = client.post(f"/chats/{chat.pk}/retry/", {"message": reply.pk}, headers=HTMX)
+    assert answer.status_code == 409
+
+
+def test_held_messages_are_sent_on(client, chat):
+    question = chat.receive("one")
+    Message.objects.create(chat=chat, role="user", state="held", text="two", chapter=1, key_number=1)
+    question.versions.get().settle("failed")
+    assert "Send the rest" in client.get(f"/chat/?session={chat.key}").content.decode()
+    client.post(f"/chats/{chat.pk}/queue/", {"resume": "1"})
+    assert chat.messages.get(text="two").state == "sent"
+
+
+def test_reading_is_told_by_a_post(client, chat):
+    chat.receive("one").versions.get().settle("done")
+    assert client.post(f"/chats/{chat.pk}/read/", {"seq": 2}).status_code == 204
+    assert Chat.objects.get().read_seq == 2
+
+
+class TestCreateSession:
+    def test_the_dialog_comes_as_a_fragment_and_as_a_page(self, client, ada):
+        assert "<dialog" in client.get("/chats/new/", headers=HTMX).content.decode()
+        page = client.get("/chats/new/").content.decode()
+        assert "<dialog" not in page and 'name="title"' in page
+
+    def test_a_named_session_is_persistent_unless_unticked(self, client, ada):
+        client.post("/chats/", {"title": "Garden", "persistent": "on"})
+        client.post("/chats/", {"title": "Scratch"})
+        assert list(Chat.objects.order_by("title").values_list("title", "persistent")) == [
+            ("Garden", True),
+            ("Scratch", False),
+        ]
+
+    def test_an_error_stands_beside_the_field_and_the_name_stays(self, client, chat):
+        answer = client.post("/chats/", {"title": "wOrK", "persistent": "on"}, headers=HTMX).content.decode()
+        assert "You have a session named “wOrK” already" in answer
+        assert 'value="wOrK"' in answer and 'aria-invalid="true"' in answer
+        assert client.post("/chats/", {"title": ""}).status_code == 400
+
+    def test_with_javascript_the_new_session_is_switched_to(self, client, ada):
+        answer = client.post("/chats/", {"title": "Garden"}, headers=HTMX)
+        assert answer["HX-Redirect"] == f"/chat/?session={Chat.objects.get().key}"
+
+
+def test_names_are_shown_and_never_executed(client, ada):
+    for name in (
+        "<script>alert(1)</script>",
+        '" onmouseover="x',
+        "{{7*7}}",
+        "{% raw %}",
+        "' OR 1=1 --",
+        "../../etc/passwd",
+    ):
+        chat = Chat.objects.start(ada, title=name)
+        page = client.get(f"/chat/?session={chat.key}").content.decode()
+        assert "<script>alert" not in page and 'onmouseover="x' not in page and "49" not in page.split("<h1")[1][:200]
+        assert client.get("/chat/", {"session": name}).context["chat"] == chat
+
+
+def test_a_page_costs_few_queries_however_long_the_history(client, chat, django_assert_max_num_queries):
+    for n in range(200):
+        chat._place(Message(role="notice", text=str(n)), "sent")
+    with django_assert_max_num_queries(8):
+        client.get(f"/chat/?session={chat.key}")
+    with django_assert_max_num_queries(4):
+        client.get("/chats/list/")
+
+
+def test_a_reply_being_written_is_shown_as_far_as_it_is(client, chat):
+    reply = chat.receive("one").versions.get()
+    Message.objects.claim("p", 1)
+    reply.deltas.create(seq=1, text="# Title\n\nSome 𝄞 ")
+    reply.deltas.create(seq=2, text="text")
+    page = client.get(f"/chat/?session={chat.key}").content.decode()
+    assert 'data-seq="2" data-upto="8"' in page
+    assert "<h1>Title</h1>" in page and "Some 𝄞 text" in page
+
+
+def test_what_a_person_wrote_is_shown_as_it_is(client, chat):
+    send(client, chat, "<b>**bold**</b>\n  two")
+    assert "&lt;b&gt;**bold**&lt;/b&gt;\n  two" in client.get(f"/chat/?session={chat.key}").content.decode()
+
+
+def test_the_demo_is_named_as_long_as_no_gateway_is_set(client, chat, settings):
+    assert "Demo gateway" in client.get("/chat/").content.decode()
+    settings.OPENCLAW_GATEWAY_URL = "http://127.0.0.1:1"
+    assert "Demo gateway" not in client.get("/chat/").content.decode()
