@@ -152,7 +152,7 @@ class Relay:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.gateway.close()
-        await self.write(connection.close)
+        await self.write(close_connection)
         self.writer.shutdown(wait=False)
         self.renderer.shutdown(wait=False)
 
@@ -163,7 +163,7 @@ class Relay:
                 return await asyncio.get_running_loop().run_in_executor(self.writer, function, *args)
             except (OperationalError, InterfaceError) as error:
                 log.warning("The database did not take a write, again in 0.2 s: %s", error)
-                await asyncio.get_running_loop().run_in_executor(self.writer, connection.close)
+                await asyncio.get_running_loop().run_in_executor(self.writer, close_connection)
                 await asyncio.sleep(0.2)
 
     # --- claim
@@ -348,6 +348,10 @@ class Relay:
         while not self.draining:
             await self.write(reap)
             await asyncio.sleep(BEAT)
+
+
+def close_connection() -> None:
+    connection.close()  # looked up here, in the writer's thread: each thread has a connection of its own
 
 
 def key_of(reply: Message) -> str:

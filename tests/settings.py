@@ -1,10 +1,22 @@
-"""The application's settings as tests use them: own data folder, no .env, fast passwords."""
+"""The application's settings as tests use them: own data folder, nobody's settings, fast passwords."""
 
+import atexit
 import os
+import re
+import shutil
 import tempfile
+from pathlib import Path
 
+folder = tempfile.mkdtemp(prefix="webchat-tests-")
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+example = (Path(__file__).resolve().parent.parent / ".env.example").read_text()
+for name in re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE):
+    if name != "DATABASE_URL":  # which says what the suite runs on
+        os.environ.pop(name, None)
+        os.environ.pop(f"{name}_FILE", None)
 os.environ["WEBCHAT_ENV_FILE"] = os.devnull
-os.environ["WEBCHAT_DATA"] = tempfile.mkdtemp(prefix="webchat-tests-")
+os.environ["WEBCHAT_DATA"] = folder
 
 from chatapp.settings import *  # noqa: F403
 

@@ -81,11 +81,11 @@ class Page:
     async def subscribe(self, chat, message=0, after=0, rev=0, **more):
         await self.say(type="sub", chat=str(chat.pk), rev=rev, message=message, after=after, **more)
 
-    async def hear(self, *kinds, timeout=2):
+    async def hear(self, *kinds):
         """The next frame of these kinds; others are passed over."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(5):
             while True:
-                frame = orjson.loads(await self.socket.receive_from(timeout))
+                frame = orjson.loads(await self.socket.receive_from(5))
                 if not kinds or frame["type"] in kinds:
                     return frame
 
@@ -184,6 +184,7 @@ def test_a_lost_piece_is_read_from_the_rows(cookie, chat, slow_ticks):
     async def scenario():
         async with page(cookie) as tab:
             await tab.subscribe(chat)
+            await tab.hear("rev")
             await write("one ", 1, chat)
             await write("two ", 2, chat)
             await write_and_publish("three", 3, chat)
@@ -197,6 +198,7 @@ def test_pieces_that_come_twice_are_passed_on_once(cookie, chat, slow_ticks):
     async def scenario():
         async with page(cookie) as tab:
             await tab.subscribe(chat)
+            await tab.hear("rev")
             for _ in range(3):
                 hub.publish(
                     ("chat", chat.pk),
@@ -311,6 +313,7 @@ def test_a_reader_that_acknowledges_nothing_gets_no_more_than_the_bound(cookie, 
     async def scenario():
         async with page(cookie) as tab:
             await tab.subscribe(chat)
+            await tab.hear("rev")
             for seq in range(1, 11):
                 reply = await write_and_publish("x" * 400, seq, chat)
             received = [await tab.hear("delta") for _ in range(3)]

@@ -1,0 +1,86 @@
+"""The whole app against the real gateway: memory for each chat, over restarts of both; stop; many at once."""
+
+import pytest
+
+from tests.server import Server, wait_until
+
+RECALL = "what do you remember?"
+
+
+@pytest.fixture
+def server(openclaw, tmp_path):
+    server = Server(
+        tmp_path / "data",
+        OPENCLAW_GATEWAY_URL=openclaw.url,
+        OPENCLAW_GATEWAY_TOKEN=openclaw.token,
+        LOG_LEVEL="INFO",
+    ).start()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def ada(server):
+    return server.first_account()
+
+
+def test_two_chats_have_two_memories_over_a_restart_of_gateway_and_app(openclaw, server, ada, provider):
+    train, plane = ada.chat("remember: train at 7:42"), ada.chat("remember: plane at 9:15")
+    assert train.reply(timeout=120) == "Noted: train at 7:42."
+    assert plane.reply(timeout=120) == "Noted: plane at 9:15."
+    openclaw.restart()
+    assert server.stop() == 0
+    server.start()
+    train.say(RECALL)
+    plane.say(RECALL)
+    assert "train at 7:42" in train.reply(2, timeout=120) and "plane" not in train.reply(2)
+    assert "plane at 9:15" in plane.reply(2, timeout=120) and "train" not in plane.reply(2)
+    assert provider.requests_of(train.key)[-1].facts == ["train at 7:42"]
+
+
+def test_a_stop_ends_the_run_and_the_next_message_carries_the_lost_tail_once(server, ada, provider):
+    chat = ada.chat("remember: the first thing")
+    chat.reply(timeout=120)
+    chat.say("slow 300")
+    wait_until(lambda: len(chat.replies) == 2 and chat.replies[1]["text"], 60)
+    chat.do("stop")
+    stopped = chat.reply(2, "stopped")
+    assert stopped
+    wait_until(lambda: any(request.session and chat.key in request.session for request in provider.gone), 10)
+    chat.say(RECALL)
+    answer = chat.reply(3, timeout=120)
+    assert "the first thing" in answer
+    sent = "\n".join(str(message) for message in provider.requests_of(chat.key)[-1].messages)
+    assert stopped.strip()[:40] in sent and "slow 300" in sent
+    chat.say("remember: the last thing")
+    chat.reply(4, timeout=120)
+    assert provider.requests_of(chat.key)[-1].facts.count("the first thing") == 1
+
+
+def test_slash_words_reach_the_agent_as_text_and_change_nothing(server, ada):
+    chat = ada.chat("remember: blue")
+    chat.reply(timeout=120)
+    chat.say("hey /new")
+    chat.reply(2, timeout=120)
+    chat.say(RECALL)
+    assert "blue" in chat.reply(3, timeout=120)
+
+
+def test_a_wrong_token_says_so(openclaw, tmp_path):
+    server = Server(
+        tmp_path / "wrong", OPENCLAW_GATEWAY_URL=openclaw.url, OPENCLAW_GATEWAY_TOKEN="wrong-token-canary"
+    ).start()
+    try:
+        chat = server.first_account().chat("Hello")
+        chat.reply(state="failed")
+        assert chat.replies[0]["error_code"] == "gateway_auth"
+        page = chat.person.get(f"/chat/?session={chat.key}").text
+        assert "refused our credentials" in page
+        assert "wrong-token-canary" not in page + server.log.read_text()
+    finally:
+        server.end()
+
+
+def test_chats_answer_side_by_side(server, ada):
+    chats = [ada.chat(f"remember: number {n}") for n in range(6)]
+    assert [chat.reply(timeout=180) for chat in chats] == [f"Noted: number {n}." for n in range(6)]

@@ -1,0 +1,165 @@
+"""The app as an operator runs it: `manage.py serve` in a process of its own, started, killed and started again."""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "correct horse 9 battery"
+START_WITHIN = 60  # seconds; a busy machine
+
+
+class Server:
+    """A data folder and, while it runs, a process that serves it; the port stays the same over restarts."""
+
+    def __init__(self, data: Path, **env: str) -> None:
+        self.data = data
+        self.env = env
+        self.port = 0
+        self.process: subprocess.Popen | None = None
+        self.people: list[Person] = []
+        self.log = data.parent / f"{data.name}.log"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> "Server":
+        clean = {
+            k: v for k, v in os.environ.items() if not k.startswith(("OPENCLAW_", "WEBCHAT_", "DJANGO_", "DATABASE_"))
+        }
+        env = clean | {"WEBCHAT_DATA": str(self.data), "WEBCHAT_ENV_FILE": os.devnull} | self.env
+        begin = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            command = [sys.executable, "manage.py", "serve", "--port", str(self.port)]
+            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+        self.port = int(self._wait_for(r"is at http://[\d.]+:(\d+)/", begin))
+        return self
+
+    def _wait_for(self, pattern: str, begin: int) -> str:
+        until = time.monotonic() + START_WITHIN
+        while time.monotonic() < until:
+            said = self.log.read_bytes()[begin:].decode()
+            if (match := re.search(pattern, said)) and "Ctrl-C" in said:
+                return match[1]
+            if self.process is None or self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"serve did not start:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """As when the plug is pulled."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """As an operator does; gives the exit code."""
+        assert self.process
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def rows(self, sql: str, *values: object) -> list[dict]:
+        """What the database says, read beside the running process."""
+        with closing(sqlite3.connect(f"file:{self.data}/webchat.sqlite3?mode=ro", uri=True)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(sql, values)]
+
+    def end(self) -> None:
+        """After the test: the process and the connections to it."""
+        for person in self.people:
+            person.http.close()
+        self.stop()
+
+    def first_account(self, name: str = "ada") -> "Person":
+        path = re.search(r"(/first-account/\S+)", self.log.read_text())
+        assert path, "no link was printed"
+        person = Person(self)
+        person.post(path[1], username=name, password1=PASSWORD, password2=PASSWORD)
+        return person
+
+
+class Person:
+    """A browser without a screen: cookies, forms, and what the pages say."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.http = httpx2.Client(base_url=server.url, follow_redirects=True, timeout=30, trust_env=False)
+        server.people.append(self)
+
+    def get(self, path: str, **headers: str) -> httpx2.Response:
+        return self.http.get(path, headers=headers)
+
+    def post(self, path: str, **fields: object) -> httpx2.Response:
+        if "csrf" not in self.http.cookies:
+            self.http.get("/login/")
+        token = {"X-CSRFToken": self.http.cookies["csrf"], "Origin": self.server.url}
+        return self.http.post(path, data={k: str(v) for k, v in fields.items()}, headers=token)
+
+    @property
+    def cookies(self) -> list[dict]:
+        """For Playwright's `add_cookies`."""
+        host = urlsplit(self.server.url).hostname
+        return [{"name": n, "value": v, "domain": host, "path": "/"} for n, v in self.http.cookies.items()]
+
+    def chat(self, text: str) -> "Talk":
+        talk = Talk(self)
+        self.post("/chats/", id=talk.pk, text=text, client_id=uuid.uuid4())
+        return talk
+
+
+class Talk:
+    """One chat of a person; what it holds is read from the rows."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.pk = uuid.uuid4()
+        self.key = f"webchat-{self.pk}"
+
+    def say(self, text: str, **fields: object) -> httpx2.Response:
+        fields = {"client_id": uuid.uuid4()} | fields
+        return self.person.post(f"/chats/{self.pk}/messages/", text=text, **fields)
+
+    def do(self, action: str, **fields: object) -> httpx2.Response:
+        return self.person.post(f"/chats/{self.pk}/{action}/", **fields)
+
+    @property
+    def replies(self) -> list[dict]:
+        """Oldest first, with the text as far as it is written."""
+        return self.person.server.rows(
+            """select m.id, m.state, m.error_code, m.text || coalesce((select group_concat(text, '') from
+               (select text from sessions_core_delta d where d.message_id = m.id order by seq)), '') as text
+               from sessions_core_message m where chat_id = ? and role = 'assistant' order by seq""",
+            self.pk.hex,
+        )
+
+    def reply(self, number: int = 1, state: str = "done", timeout: float = 60) -> str:
+        """The text of the reply with this number once it is in this state."""
+        return wait_until(
+            lambda: (
+                len(self.replies) >= number and self.replies[number - 1]["state"] == state and self.replies[number - 1]
+            ),
+            timeout,
+            lambda: f"{state} expected: {self.replies}\n{self.person.server.log.read_text()[-3000:]}",
+        )["text"]
+
+
+def wait_until(look: Callable[[], Any], timeout: float = 20, otherwise: Callable[[], str] = str) -> Any:
+    until = time.monotonic() + timeout
+    while not (found := look()):
+        assert time.monotonic() < until, otherwise()
+        time.sleep(0.02)
+    return found
