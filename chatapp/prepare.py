@@ -61,9 +61,9 @@ def refuse_newer(executor: MigrationExecutor) -> None:
 
 def copy_aside(say: Say) -> None:
     """SQLite's own backup: a plain copy of a database in use would be torn."""
-    if connection.vendor != "sqlite" or not connection.introspection.table_names():
+    source = Path(connection.settings_dict["NAME"])
+    if connection.vendor != "sqlite" or not source.stat().st_size:
         return
-    source = Path(settings.DATABASES["default"]["NAME"])
     copy = source.with_name(f"{source.stem}-before-update-{timezone.now():%Y%m%d-%H%M%S}.sqlite3")
     say(f"Copying the database to {copy.name} …")
     try:

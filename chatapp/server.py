@@ -21,6 +21,8 @@ reactor: Any = twisted_reactor  # its stubs do not know what it is at run time
 
 def listen(host: str, port: int) -> socket.socket:
     """A bound, listening socket, or one sentence that says why not."""
+    if not 0 <= port <= 65535:
+        raise CommandError(f"{port} is no port; ports go from 1 to 65535, and 0 takes a free one.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -32,8 +34,6 @@ def listen(host: str, port: int) -> socket.socket:
         bound.setblocking(False)
     except socket.gaierror:
         raise CommandError(f"{host} is no address of this machine.") from None
-    except OverflowError:
-        raise CommandError(f"{port} is no port; ports go from 1 to 65535.") from None
     except OSError as error:
         raise CommandError(why_not_bound(error, host, port)) from None
     return bound

@@ -1,14 +1,22 @@
 """All settings. Each comes from the environment or from `.env` beside manage.py; `.env.example` explains them."""
 
 import os
+import re
 import sys
+from ipaddress import ip_network
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from platformdirs import user_data_path
+
+
+def refuse(sentence: str) -> NoReturn:
+    """A setting makes no sense: one sentence instead of a traceback."""
+    sys.exit(sentence)
+
 
 ROOT = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()  # every variable also as <NAME>_FILE, for secrets
@@ -47,16 +55,20 @@ DEBUG = env.bool("DEBUG", False)
 PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 public = urlsplit(PUBLIC_URL)
 if PUBLIC_URL and (public.scheme not in ("http", "https") or not public.hostname or public.path):
-    raise ImproperlyConfigured("PUBLIC_URL is scheme and host, such as https://chat.example.org, and no path.")
+    refuse("PUBLIC_URL is scheme and host, such as https://chat.example.org, and no path.")
 
 HTTPS = public.scheme == "https"
 ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS", default=[]), "localhost", "127.0.0.1", "[::1]"]
 if public.hostname:
     ALLOWED_HOSTS.append(public.hostname)
 if "*" in ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS may not be '*': name the hosts, or set PUBLIC_URL.")
+    refuse("ALLOWED_HOSTS may not be '*': name the hosts, or set PUBLIC_URL.")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+try:
+    [ip_network(network) for network in TRUSTED_PROXIES]
+except ValueError as error:
+    refuse(f"TRUSTED_PROXIES are addresses or networks such as 127.0.0.1, 10.0.0.0/8: {error}.")
 
 SESSION_COOKIE_NAME = "__Host-webchat" if HTTPS else "webchat"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
@@ -70,9 +82,21 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- The gateway
 
-OPENCLAW_GATEWAY_URL = env.str("OPENCLAW_GATEWAY_URL", "").rstrip("/")
+OPENCLAW_GATEWAY_URL = env.str("OPENCLAW_GATEWAY_URL", "").rstrip("/").removesuffix("/v1")
 OPENCLAW_GATEWAY_TOKEN = env.str("OPENCLAW_GATEWAY_TOKEN", "")
 OPENCLAW_AGENT_ID = env.str("OPENCLAW_AGENT_ID", "main")
+if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", OPENCLAW_AGENT_ID):
+    refuse(
+        f"OPENCLAW_AGENT_ID is an agent's id in small letters, digits, - and _, such as main; not {OPENCLAW_AGENT_ID}."
+    )
+if OPENCLAW_GATEWAY_URL:
+    gateway = urlsplit(OPENCLAW_GATEWAY_URL)
+    if gateway.scheme not in ("http", "https") or not gateway.hostname:
+        refuse("OPENCLAW_GATEWAY_URL is an address such as http://127.0.0.1:18789 or https://gateway.example.org.")
+    if gateway.username or gateway.password:
+        refuse("OPENCLAW_GATEWAY_URL must not carry a password; set OPENCLAW_GATEWAY_TOKEN.")
+    if gateway.hostname in ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254"):
+        refuse("OPENCLAW_GATEWAY_URL names a cloud's metadata service, which is no gateway.")
 
 SESSION_DEFAULT_PERSISTENT = env.bool("SESSION_DEFAULT_PERSISTENT", False)
 

@@ -2,9 +2,9 @@
 
 import re
 
-FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-ITEM = re.compile(r" {0,3}([-*+]|\d{1,9}[.)])(\s|$)")
-HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
+FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
+ITEM = re.compile(r" {0,3}([-*+]|[0-9]{1,9}[.)])([ \t]|$)")
+HEADING = re.compile(r" {0,3}#{1,6}([ \t]|$)")
 
 
 class BlockSplitter:
@@ -38,7 +38,7 @@ class BlockSplitter:
                 self.fence = ""
                 return cut if self.in_list else end
             return cut
-        if not line.strip():
+        if not line.strip(" \t"):
             self.blank = True
             return cut
         starts_block = self.blank and not self._continues(line)
@@ -55,8 +55,10 @@ class BlockSplitter:
 
     def _continues(self, line: str) -> bool:
         """Whether a line after a blank one may still belong to the block before."""
-        return self.in_list and (line[:1] in " \t" or bool(ITEM.match(line)))
+        in_code = line.startswith(("    ", "\t"))
+        return in_code or (self.in_list and (line[0] in " \t" or bool(ITEM.match(line))))
 
     def _closes_fence(self, line: str) -> bool:
-        bare = line.strip()
-        return len(bare) >= len(self.fence) and not bare.strip(self.fence[0])
+        bare = line.strip(" \t")
+        inside = not self.in_list and line.startswith(("    ", "\t"))
+        return not inside and len(bare) >= len(self.fence) and not bare.strip(self.fence[0])

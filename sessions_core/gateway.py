@@ -26,7 +26,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -42,6 +41,7 @@ MAX_EVENTS = 200_000
 MAX_MALFORMED = 20  # events
 WIRE_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 RETRY_AFTER_MOST = 30.0  # seconds
+SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
 class GatewayError(Exception):
@@ -198,23 +198,18 @@ class Gateway:
         """The pieces of one response, whatever form it came in."""
         import httpx2
 
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise BadReply("The gateway sent a compressed reply, which was not asked for.")
-        if 300 <= response.status_code < 400:
-            raise BadReply(
-                "The gateway answered with a redirect; its address in OPENCLAW_GATEWAY_URL is not the right one."
-            )
-        form = response.headers.get("content-type", "").split(";")[0].strip()
+        form = response.headers.get("content-type", "").split(";")[0].strip().lower()
         pieces = _events if form == "text/event-stream" else _whole if form == "application/json" else None
         if pieces is None:
             raise BadReply(f"The gateway answered with {form or 'something without a type'}, not with a reply.")
         try:
             async for text in pieces(response.http_response.aiter_raw(), reply):
-                reply.characters += len(text)
-                if reply.characters > MAX_REPLY or reply.events > MAX_EVENTS:
+                fitting = text[: MAX_REPLY - reply.characters]
+                reply.characters += len(fitting)
+                if fitting:
+                    yield fitting
+                if len(fitting) < len(text) or reply.events > MAX_EVENTS:
                     raise TooLarge
-                if text:
-                    yield text
         except httpx2.RequestError:
             raise (
                 CutOff if reply.characters else Empty("The connection to the gateway broke before any answer.")
@@ -236,6 +231,7 @@ class Gateway:
             trust_env=False,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),
             transport=AiohttpTransport(client=_session),
+            event_hooks={"response": [_refuse_compressed]},
         )
         return AsyncOpenAI(
             base_url=f"{self.url}/v1", api_key=self.token or "none", max_retries=0, http_client=http_client
@@ -251,8 +247,31 @@ def _session() -> Any:
     nobody knows whether the message was seen. TCP keep-alive finds a peer that died without a word."""
     import aiohttp
 
+    class Response(aiohttp.ClientResponse):
+        """Its body ends with its connection: aiohttp's parser drops a body with a malformed chunk without a word."""
+
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+            await super().start(connection)
+            if connection.protocol is not None and (closed := connection.protocol.closed):
+                closed.add_done_callback(self.end)
+            return self
+
+        def end(self, closed: asyncio.Future) -> None:
+            if not closed.cancelled():
+                closed.exception()  # looked at, so that asyncio does not complain
+            if not self.content.is_eof() and not self.content.exception():
+                self.content.set_exception(aiohttp.ClientPayloadError("The connection ended before the body did."))
+
     connector = aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=_kept_alive)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), response_class=Response, trust_env=False
+    )
+
+
+async def _refuse_compressed(response: Any) -> None:
+    """Before anything decodes it, an error's body too: a small one may grow to any size."""
+    if (response.headers.get("content-encoding") or "identity").lower() != "identity":
+        raise BadReply("The gateway sent a compressed reply, which was not asked for.")
 
 
 def _kept_alive(address: Any) -> socket.socket:
@@ -273,6 +292,8 @@ class _Open:
         self.start_timeout = start_timeout
 
     async def __aenter__(self) -> Any:
+        import aiohttp
+        import httpx2
         import openai
 
         try:
@@ -284,6 +305,8 @@ class _Open:
             raise _from_status(error) from None
         except openai.APIConnectionError as error:
             raise _from_connection(error) from None
+        except (aiohttp.ClientResponseError, httpx2.RequestError):  # no HTTP, or an error's body that broke off
+            raise BadReply from None
 
     async def __aexit__(self, *details: Any) -> None:
         await self.create.__aexit__(*details)
@@ -317,10 +340,7 @@ def _from_connection(error: Exception) -> GatewayError:
 
 
 def _retry_after(value: str) -> float | None:
-    try:
-        return min(max(float(value), 0.0), RETRY_AFTER_MOST)
-    except ValueError:
-        return None
+    return min(float(value), RETRY_AFTER_MOST) if SECONDS.fullmatch(value) else None
 
 
 def _words(body: Any) -> str:
@@ -380,9 +400,8 @@ def _text_in(document: dict[str, Any], part: str, reply: Reply) -> str:
     if isinstance(document.get("usage"), dict):
         reply.usage = document["usage"]
     choices = document.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    if choice.get("index", 0) != 0:
-        return ""
+    found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    choice = next((choice for choice in found if choice.get("index", 0) == 0), {})
     if choice.get("finish_reason"):
         reply.finished = True
     content = choice.get(part)
@@ -400,15 +419,3 @@ def _json(data: str) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             return None
     return document if isinstance(document, dict) else None
-
-
-def checked_url(url: str) -> str:
-    """The gateway's address, refused with a reason where it would leak the token or reach where it must not."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("OPENCLAW_GATEWAY_URL must be http://host:port or https://host.")
-    if parts.username or parts.password:
-        raise ValueError("OPENCLAW_GATEWAY_URL must not carry a password; set OPENCLAW_GATEWAY_TOKEN.")
-    if parts.hostname in ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254"):
-        raise ValueError("OPENCLAW_GATEWAY_URL names a cloud's metadata service, which is no gateway.")
-    return url.removesuffix("/v1").rstrip("/")

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-MAX_LINE = 1_000_000  # bytes
+MAX_LINE = 1_000_000  # bytes, of an event's lines together too
+BOM = b"\xef\xbb\xbf"
 
 
 class LineTooLong(ValueError):
@@ -15,10 +16,12 @@ class EventDecoder:
     def __init__(self) -> None:
         self.rest = b""
         self.started = False
+        self.after_cr = False  # a \n now belongs to the \r before it
         self.data: list[str] = []
+        self.size = 0
 
     def feed(self, piece: bytes) -> Iterator[str]:
-        *lines, self.rest = self._split(self.rest + piece)
+        *lines, self.rest = self._split(piece)
         if len(self.rest) > MAX_LINE:
             raise LineTooLong
         for line in lines:
@@ -28,21 +31,23 @@ class EventDecoder:
                 self._field(line)
             elif self.data:
                 yield "\n".join(self.data)
-                self.data = []
+                self.data, self.size = [], 0
 
-    def _split(self, data: bytes) -> list[bytes]:
-        """Lines end in \\r\\n, \\n or \\r; a \\r at the very end may be half of a \\r\\n and waits."""
-        if not self.started and len(data) >= 3:
+    def _split(self, piece: bytes) -> list[bytes]:
+        """Lines end in \\r\\n, \\n or \\r; a \\r ends its line at once, whether a \\n follows or not."""
+        if self.after_cr and piece:
+            self.after_cr, piece = False, piece.removeprefix(b"\n")
+        self.after_cr = self.after_cr or piece.endswith(b"\r")
+        data = self.rest + piece
+        if not self.started and not BOM.startswith(data):
             self.started = True
-            data = data.removeprefix(b"\xef\xbb\xbf")
-        if b"\r" not in data:
-            return data.split(b"\n")
-        waiting = data.endswith(b"\r")
-        lines = data[: len(data) - waiting].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        lines[-1] += b"\r" * waiting
-        return lines
+            data = data.removeprefix(BOM)
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         if name == b"data":
             self.data.append(value.removeprefix(b" ").decode(errors="replace"))
+            self.size += len(line)
+            if self.size > MAX_LINE:
+                raise LineTooLong

@@ -8,8 +8,8 @@ MAX_NAME = 100  # characters
 
 # NUL, C0 except tab and newline, DEL, C1, and the two non-characters: PostgreSQL refuses or browsers drop them.
 UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ufeff]")
-# Tag characters spell invisible text; only a flag emoji (black flag, tags, cancel tag) may use them.
-TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f)|[\U000e0000-\U000e007f]")
+# Tag characters spell invisible text; only a flag emoji (black flag, a region in tags, cancel tag) may use them.
+TAGS = re.compile("(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f)|[\U000e0000-\U000e007f]")
 INVISIBLE = re.compile(
     "[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u3164\uffa0]"
 )
@@ -30,23 +30,23 @@ def join_surrogates(text: str) -> str:
 
 def clean_text(text: str) -> str:
     """Text as a person or a model wrote it, with line ends as \\n and without what cannot be stored or seen."""
-    text = join_surrogates(text).replace("\r\n", "\n").replace("\r", "\n")
-    return TAGS.sub(r"\1", UNSTORABLE.sub("", text))
+    text = join_surrogates(UNSTORABLE.sub("", text))
+    return TAGS.sub(r"\1", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def clean_name(name: str) -> str:
     """A name as one visible line of at most 100 characters; empty when nothing visible is left."""
-    name = unicodedata.normalize("NFC", join_surrogates(name))
-    name = "".join(" " if c in "\n\r\t\u2028\u2029" else c for c in name)
+    name = "".join(" " if c in "\n\r\t\u2028\u2029" else c for c in join_surrogates(name))
     name = "".join(c for c in name if unicodedata.category(c) not in UNNAMABLE)
-    name = MARKS.sub(r"\1", INVISIBLE.sub("", TAGS.sub(r"\1", name)))
-    name = " ".join(name.split()).strip("\u200c\u200d ")
-    return name[:MAX_NAME].rstrip() if has_visible(name) else ""
+    name = unicodedata.normalize("NFC", INVISIBLE.sub("", TAGS.sub(r"\1", name)))
+    name = " ".join(MARKS.sub(r"\1", name).split()).strip("\u200c\u200d ")
+    name = TAGS.sub(r"\1", name[:MAX_NAME]).strip("\u200c\u200d ")  # the cut may have gone through a sequence
+    return name if has_visible(name) else ""
 
 
 def has_visible(text: str) -> bool:
     """Whether a reader sees anything: not only spaces, marks and format characters."""
-    return any(unicodedata.category(c)[0] not in "ZCM" for c in INVISIBLE.sub("", text))
+    return any(unicodedata.category(c)[0] not in "ZCM" for c in INVISIBLE.sub("", text).replace("\u2800", ""))
 
 
 def utf16_length(text: str) -> int:
@@ -57,16 +57,18 @@ def utf16_length(text: str) -> int:
 class StreamCleaner:
     """`clean_text` for text in pieces: holds back what only the next piece decides, such as half a character."""
 
-    HELD = re.compile("(?:\r|[\ud800-\udbff]|\U0001f3f4[\U000e0020-\U000e007e]{0,8})$")
+    HELD = re.compile("(?:\r|\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{0,6})\\Z")
 
     def __init__(self) -> None:
         self.held = ""
 
     def feed(self, piece: str) -> str:
-        text = self.held + piece
+        text = self.held + UNSTORABLE.sub("", piece)
+        half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        text = join_surrogates(text.removesuffix(half))
         match = self.HELD.search(text)
-        self.held = match.group() if match else ""
-        return clean_text(text[: len(text) - len(self.held)])
+        self.held = (match.group() if match else "") + half
+        return clean_text(text[: match.start()] if match else text)
 
     def end(self) -> str:
         text, self.held = clean_text(self.held), ""

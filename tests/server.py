@@ -21,6 +21,13 @@ PASSWORD = "correct horse 9 battery"
 START_WITHIN = 60  # seconds; a busy machine
 
 
+def own_environment(**settings: str) -> dict[str, str]:
+    """This process's environment without any settings of the app but these."""
+    ours = ("OPENCLAW_", "WEBCHAT_", "DJANGO_", "DATABASE_", "PUBLIC_", "ALLOWED_", "TRUSTED_", "SECRET_", "SESSION_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return kept | {"WEBCHAT_ENV_FILE": os.devnull} | settings
+
+
 class Server:
     """A data folder and, while it runs, a process that serves it; the port stays the same over restarts."""
 
@@ -37,10 +44,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> "Server":
-        clean = {
-            k: v for k, v in os.environ.items() if not k.startswith(("OPENCLAW_", "WEBCHAT_", "DJANGO_", "DATABASE_"))
-        }
-        env = clean | {"WEBCHAT_DATA": str(self.data), "WEBCHAT_ENV_FILE": os.devnull} | self.env
+        env = own_environment(WEBCHAT_DATA=str(self.data), **self.env)
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             command = [sys.executable, "manage.py", "serve", "--port", str(self.port)]
