@@ -26,6 +26,7 @@ VERSION = 1  # raise it when the result changes: what is stored is then rendered
 MOST_DRAWN = 200_000  # characters
 MOST_NESTED = 100  # elements in each other; the sanitiser needs the square of that
 MOST_CELLS, MOST_COLUMNS = 200_000, 1_000  # comrak fills short rows up: a wide head makes millions of cells
+MOST_MAILS = 500  # comrak recurses for each address in a paragraph: a few thousand overflow the stack, and all ends
 MOST_COLOURED, LONGEST_LINE = 20_000, 1_000  # characters of one code block and of its lines
 COLOURING = 0.5  # seconds of computing for all code blocks of a text: some lexers stumble over a few thousand blanks
 
@@ -53,9 +54,6 @@ BLANK = re.compile(r"\n[ \t>]*\n")
 DELIMITERS = re.compile(r"^[ \t>*+0-9.):|-]+$", re.MULTILINE)
 ATTRIBUTE = re.compile(r'(src|alt)="([^"]*)"')
 
-extensions, without_tables = comrak.ExtensionOptions(), comrak.ExtensionOptions()
-extensions.strikethrough = extensions.autolink = extensions.table = True
-without_tables.strikethrough = without_tables.autolink = True
 parsing = comrak.ParseOptions()
 rendering = comrak.RenderOptions()
 rendering.escape = True  # HTML in the text is shown as text, not dropped
@@ -67,10 +65,7 @@ def render(text: str) -> tuple[SafeString, int]:
     if len(text) > MOST_DRAWN:
         return plain(text)
     raw = comrak.render_markdown(
-        text,
-        extension_options=extensions if tables_fit(text) else without_tables,
-        parse_options=parsing,
-        render_options=rendering,
+        text, extension_options=extensions(text), parse_options=parsing, render_options=rendering
     )
     if nesting(raw) > MOST_NESTED:
         return plain(text)
@@ -89,6 +84,15 @@ def render(text: str) -> tuple[SafeString, int]:
 def plain(text: str) -> tuple[SafeString, int]:
     """Text as it was written, in one block."""
     return mark_safe(code_block("", text, 0)), VERSION  # noqa: S308
+
+
+def extensions(text: str) -> comrak.ExtensionOptions:
+    """What is drawn beyond plain CommonMark; none of it where comrak cannot bear the number."""
+    options = comrak.ExtensionOptions()
+    options.strikethrough = True
+    options.autolink = text.count("@") <= MOST_MAILS
+    options.table = tables_fit(text)
+    return options
 
 
 def nesting(raw: str) -> int:

@@ -38,6 +38,7 @@ CAPACITY = 500  # replies
 MOST_UNWRITTEN = 1_000_000  # characters per reply, then the gateway is not read further
 ENDS_PER_FLUSH = 20
 RETRIES = 2
+FIRST_PAUSE = 0.5  # seconds before the second attempt, three times as long before the third
 RETRY_WITHIN = 60.0  # seconds
 BREAKER_AFTER, BREAKER_PAUSE = 5, 10.0  # connect failures in a row; seconds without a new attempt
 
@@ -195,7 +196,7 @@ class Relay:
                     return await self.attempt(running, turns)
                 except wire.GatewayError as error:
                     self.count(error)
-                    pause = error.retry_after if error.retry_after is not None else 0.5 * 3**attempt
+                    pause = error.retry_after if error.retry_after is not None else FIRST_PAUSE * 3**attempt
                     last = attempt == RETRIES or monotonic() - began + pause > RETRY_WITHIN
                     if last or not error.safe_to_repeat or running.known.characters:
                         return self.finish(running, error.state, error.code, str(error))

@@ -1,0 +1,478 @@
+"""The relay in this process, against the scripted gateway: what it writes, what it publishes, how replies end."""
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+
+import pytest
+from asgiref.sync import sync_to_async as db
+from django.db import OperationalError
+
+from sessions_core import relay as relays
+from sessions_core.gateway import Gateway
+from sessions_core.hub import Hub, hub
+from sessions_core.models import Chat, Delta, Message, User
+from sessions_core.relay import Relay
+from tests.fake_gateway import answer, cut, delta, done, error, hang, reset, role, sleep, status, wait, words
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def ada():
+    return User.objects.create_user("ada")
+
+
+@pytest.fixture
+def chat(ada):
+    return Chat.objects.start(ada)
+
+
+@asynccontextmanager
+async def working(fake_gateway, the_hub=hub, drain=0.0, **options):
+    gateway = Gateway(fake_gateway.url, fake_gateway.token)
+    relay = Relay(gateway, the_hub, **options)
+    relay.start()
+    try:
+        yield relay
+    finally:
+        await relay.drain(drain)
+
+
+async def settled(chat, number=1, timeout=10.0):  # noqa: ASYNC109
+    """The reply with this number, when it has ended."""
+    async with asyncio.timeout(timeout):
+        while True:
+            replies = [reply async for reply in chat.messages.replies().order_by("pk")]
+            if len(replies) >= number and not replies[number - 1].running:
+                return replies[number - 1]
+            await asyncio.sleep(0.01)
+
+
+async def seen(chat, text):
+    """When the rows hold this text of the running reply."""
+    async with asyncio.timeout(10):
+        while text not in "".join([row.text async for row in Delta.objects.filter(message__chat=chat).order_by("seq")]):
+            await asyncio.sleep(0.01)
+
+
+def run(scenario):
+    return asyncio.run(scenario())
+
+
+def test_a_reply_is_written_rendered_and_done(chat, fake_gateway):
+    fake_gateway.script(None, answer("Some **bold** words"))
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            return await settled(chat)
+
+    reply = run(scenario)
+    assert (reply.state, reply.text) == ("done", "Some **bold** words")
+    assert "<strong>bold</strong>" in reply.html
+    assert reply.upstream_id == "chatcmpl-fake" and reply.usage["total_tokens"]
+    assert reply.first_delta_at and reply.ended_at >= reply.first_delta_at
+    assert not Delta.objects.exists()
+
+
+def test_the_request_is_for_this_chats_session_and_newest_message(chat, fake_gateway):
+    async def scenario():
+        async with working(fake_gateway):
+            for number, text in enumerate(["one", "two"], start=1):
+                await db(chat.receive)(text)
+                await settled(chat, number)
+
+    run(scenario)
+    request = fake_gateway.requests[-1]
+    assert request.body["model"] == f"openclaw:{chat.key}"
+    assert request.headers["x-openclaw-session-key"] == f"agent:main:{chat.key}"
+    assert [turn["content"] for turn in request.body["messages"]] == ["two"]
+
+
+def test_text_is_committed_before_it_is_published(chat, fake_gateway):
+    gate = threading.Event()
+    fake_gateway.script(None, [role(), delta("one "), wait(gate), delta("two"), done()])
+    events = []
+
+    def hear(event):
+        if event["type"] == "delta":
+            stored = "".join(Delta.objects.order_by("seq").values_list("text", flat=True))
+            events.append((event["text"], stored.endswith(event["text"]) or not Delta.objects.exists()))
+
+    async def scenario():
+        async with working(fake_gateway) as relay:
+            hub.subscribe(("chat", chat.pk), lambda event: loop.run_in_executor(None, hear, event))
+            loop = asyncio.get_running_loop()
+            await db(chat.receive)("Hello")
+            await seen(chat, "one")
+            gate.set()
+            await settled(chat)
+            assert not relay.running
+        hub.subscribers.clear()
+
+    run(scenario)
+    assert [text for text, _ in events] == ["one ", "two"]
+    assert all(stored for _, stored in events)
+
+
+def test_a_page_hears_pieces_that_follow_each_other_and_finished_blocks(chat, fake_gateway):
+    fake_gateway.script(None, answer("# Title\n\n" + words("x", 60), pace=0.002))
+    events = []
+
+    async def scenario():
+        async with working(fake_gateway):
+            hub.subscribe(("chat", chat.pk), events.append)
+            await db(chat.receive)("Hello")
+            reply = await settled(chat)
+            hub.unsubscribe(("chat", chat.pk), events.append)
+            return reply
+
+    reply = run(scenario)
+    deltas = [event for event in events if event["type"] == "delta"]
+    assert "".join(event["text"] for event in deltas) == reply.text
+    assert [event["after"] for event in deltas] == [0, *(event["seq"] for event in deltas[:-1])]
+    block = next(event for event in events if event["type"] == "block")
+    assert (block["start"], block["upto"], block["html"]) == (0, 8, "<h1>Title</h1>\n")
+    assert events[-1]["type"] == "rev"
+
+
+@pytest.mark.parametrize(
+    ("steps", "state", "code", "text"),
+    [
+        ([status(401)], "failed", "gateway_auth", ""),
+        ([status(404)], "failed", "gateway_config", ""),
+        ([status(400, body={"error": {"message": "too odd"}})], "failed", "rejected", ""),
+        ([status(500)], "failed", "gateway_error", ""),
+        ([cut()], "failed", "gateway_error", ""),
+        ([role(), done()], "failed", "empty", ""),
+        ([role(), delta("half"), error("no money")], "failed", "upstream_error", "half"),
+        ([role(), delta("half"), reset()], "interrupted", "cut_off", "half"),
+        ([role(), delta("half")], "interrupted", "cut_off", "half"),
+    ],
+)
+def test_what_the_gateway_does_ends_in_its_named_state_after_one_call(chat, fake_gateway, steps, state, code, text):
+    fake_gateway.script(None, steps)
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            return await settled(chat)
+
+    reply = run(scenario)
+    assert (reply.state, reply.error_code, reply.text) == (state, code, text)
+    assert reply.error_text
+    assert len(fake_gateway.requests) == 1
+
+
+def test_a_busy_gateway_is_asked_again_after_the_time_it_names(chat, fake_gateway):
+    fake_gateway.script(None, [status(429, {"retry-after": "0.2"})], times=1)
+    fake_gateway.script(None, answer("There you are"))
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            return await settled(chat)
+
+    assert run(scenario).text == "There you are"
+    one, two = fake_gateway.requests
+    assert two.opened_at - one.opened_at >= 0.2
+
+
+def test_a_gateway_that_stays_busy_is_asked_three_times(chat, fake_gateway):
+    fake_gateway.script(None, [status(429, {"retry-after": "0"})])
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            return await settled(chat)
+
+    assert run(scenario).error_code == "busy"
+    assert len(fake_gateway.requests) == 3
+
+
+def test_a_gateway_that_is_not_there_is_tried_again_and_asking_again_works_later(chat, fake_gateway, monkeypatch):
+    monkeypatch.setattr(relays, "FIRST_PAUSE", 0.01)
+    fake_gateway.stop()
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            failed = await settled(chat)
+            fake_gateway.start()
+            await db(chat.retry)(failed)
+            return failed, await settled(chat, 2)
+
+    failed, reply = run(scenario)
+    assert (failed.state, failed.error_code) == ("failed", "gateway_unreachable")
+    assert (reply.state, reply.version) == ("done", 2)
+
+
+def test_after_five_unreachable_attempts_nothing_is_claimed_for_a_while(ada, fake_gateway, monkeypatch):
+    monkeypatch.setattr(relays, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(relays, "BREAKER_PAUSE", 0.5)
+    fake_gateway.stop()
+    chats = [Chat.objects.start(ada) for _ in range(3)]
+
+    async def scenario():
+        async with working(fake_gateway) as relay:
+            for chat in chats[:2]:
+                await db(chat.receive)("Hello")
+                await settled(chat)
+            assert relay.paused_until
+            fake_gateway.start()
+            await db(chats[2].receive)("Hello")
+            await asyncio.sleep(0.2)
+            waiting = await db(chats[2].messages.waiting().count)()
+            return waiting, await settled(chats[2])
+
+    waiting, reply = run(scenario)
+    assert waiting == 1
+    assert reply.state == "done"
+
+
+def test_stopping_keeps_what_came_and_closes_the_stream(chat, fake_gateway):
+    fake_gateway.script(None, [role(), delta("so far"), hang()])
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            await seen(chat, "so far")
+            await db(chat.stop)()
+            return await settled(chat, timeout=2)
+
+    reply = run(scenario)
+    assert (reply.state, reply.text) == ("stopped", "so far")
+    assert fake_gateway.requests[0].client_left
+
+
+def test_a_stop_whose_hint_is_lost_is_found_in_the_rows(chat, fake_gateway):
+    fake_gateway.script(None, [role(), delta("so far"), hang()])
+
+    async def scenario():
+        async with working(fake_gateway, Hub()):  # a hub that nobody publishes to
+            await db(chat.receive)("Hello")
+            await seen(chat, "so far")
+            await db(chat.stop)()
+            return await settled(chat, timeout=3)
+
+    assert run(scenario).state == "stopped"
+
+
+def test_stop_races_with_the_end_and_one_of_them_wins(ada, fake_gateway):
+    async def trial(n):
+        chat = await db(Chat.objects.start)(ada)
+        fake_gateway.script(chat.key, [role(), delta("all"), sleep(0.002 * (n % 20)), done()])
+        await db(chat.receive)("Hello")
+        await seen_or_settled(chat)
+        await db(chat.stop)()
+        return await settled(chat)
+
+    async def seen_or_settled(chat):
+        while not await chat.messages.replies().exclude(state="waiting").aexists():
+            await asyncio.sleep(0.001)
+
+    async def scenario():
+        async with working(fake_gateway):
+            return [await trial(n) for n in range(20)]
+
+    replies = run(scenario)
+    assert {reply.state for reply in replies} <= {"done", "stopped"}
+    assert all("all".startswith(reply.text) for reply in replies)
+    assert not Delta.objects.exists()
+
+
+def test_messages_in_line_are_answered_in_order(chat, fake_gateway):
+    async def scenario():
+        for text in ("one", "two", "three"):
+            await db(chat.receive)(text)
+        async with working(fake_gateway):
+            await settled(chat, 3)
+
+    run(scenario)
+    assert [request.message for request in fake_gateway.requests] == ["one", "two", "three"]
+    assert list(chat.messages.shown().values_list("role", flat=True)) == ["user", "assistant"] * 3
+
+
+def test_many_chats_are_answered_side_by_side(ada, fake_gateway):
+    gate = threading.Event()
+    fake_gateway.script(None, [role(), wait(gate), delta("yes"), done()])
+    chats = [Chat.objects.start(ada) for _ in range(10)]
+
+    async def scenario():
+        async with working(fake_gateway):
+            for chat in chats:
+                await db(chat.receive)("Hello")
+            async with asyncio.timeout(10):
+                while len(fake_gateway.requests) < 10:
+                    await asyncio.sleep(0.01)
+            gate.set()
+            return [await settled(chat) for chat in chats]
+
+    assert {reply.state for reply in run(scenario)} == {"done"}
+
+
+def test_a_reply_whose_process_died_is_interrupted_and_its_text_kept(chat, fake_gateway):
+    chat.receive("Hello")
+    reply = Message.objects.claim("a process that died", 1)[0]
+    reply.deltas.create(seq=1, text="half an answer")
+    Message.objects.filter(pk=reply.pk).update(lease_until="2020-01-01T00:00Z")
+
+    async def scenario():
+        async with working(fake_gateway):
+            return await settled(chat, timeout=4)
+
+    reply = run(scenario)
+    assert (reply.state, reply.text) == ("interrupted", "half an answer")
+    assert "restarted" in reply.error_text
+    assert not fake_gateway.requests
+
+
+def test_a_reply_that_another_process_still_owns_is_left_alone(chat, fake_gateway):
+    chat.receive("Hello")
+    Message.objects.claim("another process", 1)
+
+    async def scenario():
+        async with working(fake_gateway):
+            await asyncio.sleep(0.3)
+
+    run(scenario)
+    assert Message.objects.running().get().owner_process == "another process"
+
+
+def test_a_process_that_is_alone_interrupts_at_once_what_an_earlier_one_left(chat, fake_gateway):
+    chat.receive("Hello")
+    Message.objects.claim("killed", 1)
+
+    async def scenario():
+        relay = Relay(Gateway(fake_gateway.url, ""), hub)
+        relay.start(alone=True)
+        reply = await settled(chat, timeout=2)
+        await relay.drain(0)
+        return reply
+
+    assert run(scenario).state == "interrupted"
+
+
+def test_a_process_that_lost_its_lease_writes_nothing_more(chat, fake_gateway):
+    gate = threading.Event()
+    fake_gateway.script(None, [role(), delta("mine "), wait(gate), delta("no longer mine"), hang()])
+    published = []
+
+    async def scenario():
+        async with working(fake_gateway) as relay:
+            hub.subscribe(("chat", chat.pk), published.append)
+            await db(chat.receive)("Hello")
+            await seen(chat, "mine")
+            reply = await db(Message.objects.running().select_related("chat").get)()
+            await db(reply.interrupt)()  # as another process' reaper does
+            gate.set()
+            async with asyncio.timeout(5):
+                while relay.running:
+                    await asyncio.sleep(0.01)
+            hub.unsubscribe(("chat", chat.pk), published.append)
+
+    run(scenario)
+    reply = chat.messages.replies().get()
+    assert (reply.state, reply.text) == ("interrupted", "mine ")
+    assert not Delta.objects.exists()
+    assert "no longer" not in str(published)
+
+
+def test_a_message_stranded_behind_nothing_is_promoted(chat, fake_gateway):
+    Message.objects.create(chat=chat, role="user", state="queued", text="Hello", chapter=1, key_number=1)
+
+    async def scenario():
+        async with working(fake_gateway):
+            return await settled(chat)
+
+    assert run(scenario).state == "done"
+
+
+def test_a_drain_lets_replies_end_that_can(chat, fake_gateway):
+    fake_gateway.script(None, answer(words("x", 20), pace=0.02))
+
+    async def scenario():
+        async with working(fake_gateway, drain=10):
+            await db(chat.receive)("Hello")
+            await seen(chat, words("x", 1))
+
+    run(scenario)
+    assert chat.messages.replies().get().text == words("x", 20)
+
+
+def test_a_drain_interrupts_what_does_not_end_and_claims_nothing_new(chat, ada, fake_gateway):
+    fake_gateway.script(None, [role(), delta("so far"), hang()])
+    other = Chat.objects.start(ada)
+
+    async def scenario():
+        async with working(fake_gateway, drain=0.2) as relay:
+            await db(chat.receive)("Hello")
+            await seen(chat, "so far")
+            relay.draining = True
+            await db(other.receive)("Too late")
+
+    run(scenario)
+    reply = chat.messages.replies().get()
+    assert (reply.state, reply.error_code, reply.text) == ("interrupted", "shutdown", "so far")
+    assert other.messages.replies().get().state == "waiting"
+
+
+def test_a_database_that_fails_for_a_moment_loses_nothing_and_doubles_nothing(chat, fake_gateway, monkeypatch):
+    fake_gateway.script(None, answer(words("x", 30), pace=0.005))
+    calls = []
+    real = Delta.objects.bulk_create
+
+    def flaky(deltas, **options):
+        calls.append(len(deltas))
+        made = real(deltas, **options)
+        if len(calls) in (1, 3):
+            raise OperationalError("the connection broke")
+        return made
+
+    monkeypatch.setattr(Delta.objects, "bulk_create", flaky)
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            return await settled(chat)
+
+    assert run(scenario).text == words("x", 30)
+    assert len(calls) > 3
+
+
+def test_a_batch_whose_commit_was_not_heard_of_is_written_once(chat):
+    chat.receive("Hello")
+    reply = Message.objects.claim("p", 1)[0]
+    for _ in range(2):
+        batch = {reply.pk: Delta(message=reply, seq=1, text="once")}
+        assert Message.objects.append("p", batch, [reply.pk]) == {reply.pk}
+    assert reply.text_so_far() == ("once", 1)
+
+
+def test_twenty_minutes_of_silence_end_in_the_whole_answer(chat, fake_gateway):
+    gate = threading.Event()
+    fake_gateway.script(None, [role(), delta("before "), wait(gate), delta("after"), done()])
+
+    class HurriedLoop(asyncio.SelectorEventLoop):
+        """A scripted clock: every second of waiting passes as ten minutes."""
+
+        def time(self):
+            return super().time() * 600
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            while not await Delta.objects.aexists():
+                await asyncio.sleep(1)
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(20 * 60)
+            assert asyncio.get_running_loop().time() - began >= 20 * 60
+            assert (await Message.objects.aget(role="assistant")).state == "streaming"
+            gate.set()
+            while not await chat.messages.replies().filter(state="done").aexists():
+                await asyncio.sleep(1)
+
+    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
+        runner.run(scenario())
+    assert chat.messages.replies().get().text == "before after"
