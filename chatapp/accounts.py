@@ -78,6 +78,7 @@ def logout(request: Request) -> HttpResponse:
 def account(request: Request) -> HttpResponse:
     changing_password = "old_password" in request.POST
     password = PasswordChangeForm(request.user, request.POST if changing_password else None)
+    del password.fields["old_password"].widget.attrs["autofocus"]  # the page is about more than that
     form = AccountForm(request.POST if request.POST and not changing_password else None, instance=request.user)
     if changing_password and password.is_valid():
         password.save()

@@ -21,12 +21,12 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-VERSION = 1  # raise it when the result changes: what is stored is then rendered anew
+VERSION = 2  # raise it when the result changes: what is stored is then rendered anew
 # What some texts can make the libraries below spend minutes on is bounded here; beyond that, text is shown plain.
 MOST_DRAWN = 200_000  # characters
 MOST_NESTED = 100  # elements in each other; the sanitiser needs the square of that
 MOST_CELLS, MOST_COLUMNS = 200_000, 1_000  # comrak fills short rows up: a wide head makes millions of cells
-MOST_MAILS = 500  # comrak recurses for each address in a paragraph: a few thousand overflow the stack, and all ends
+MOST_MAILS = 2_000  # comrak recurses for each address in a paragraph: some thousands overflow the stack, and all ends
 MOST_COLOURED, LONGEST_LINE = 20_000, 1_000  # characters of one code block and of its lines
 COLOURING = 0.5  # seconds of computing for all code blocks of a text: some lexers stumble over a few thousand blanks
 
@@ -90,7 +90,7 @@ def extensions(text: str) -> comrak.ExtensionOptions:
     """What is drawn beyond plain CommonMark; none of it where comrak cannot bear the number."""
     options = comrak.ExtensionOptions()
     options.strikethrough = True
-    options.autolink = text.count("@") <= MOST_MAILS
+    options.autolink = text.count("@") + text.count("&") <= MOST_MAILS  # an @ may be written as &#64;
     options.table = tables_fit(text)
     return options
 
@@ -136,6 +136,7 @@ def decorate(clean: str) -> str:
 
 
 def links(clean: str) -> str:
+    clean = clean.replace("<table>", '<div class="table" tabindex="0"><table>').replace("</table>", "</table></div>")
     return IMAGE.sub(image_as_link, LINK.sub(link, clean))
 
 

@@ -274,8 +274,9 @@ class Relay:
         batch = {pk: delta for pk, running in self.running.items() if (delta := running.take())}
         ended = [running for running in self.running.values() if running.ending][:ENDS_PER_FLUSH]
         if self.running:
-            mine = await self.write(Message.objects.append, self.process, batch, list(self.running))
-            self.drop_lost(mine)
+            asked = set(self.running)  # what begins while this is written is not lost
+            mine = await self.write(Message.objects.append, self.process, batch, asked)
+            self.drop_lost(asked - mine)
             for pk in batch.keys() & mine:
                 self.publish_delta(self.running[pk], batch[pk])
         for running in ended:
@@ -284,9 +285,9 @@ class Relay:
         if any(running.ending for running in self.running.values()):
             self.work.set()
 
-    def drop_lost(self, mine: set[int]) -> None:
+    def drop_lost(self, gone: set[int]) -> None:
         """Another process took these for dead while this one slept: not a word more is written."""
-        for pk in self.running.keys() - mine:
+        for pk in gone & self.running.keys():
             lost = self.running.pop(pk)
             log.warning("Reply %s was taken over by another process", pk)
             lost.ending = lost.ending or Ending("lost")

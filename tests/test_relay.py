@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -377,6 +378,27 @@ def test_a_process_that_lost_its_lease_writes_nothing_more(chat, fake_gateway):
     assert (reply.state, reply.text) == ("interrupted", "mine ")
     assert not Delta.objects.exists()
     assert "no longer" not in str(published)
+
+
+def test_a_reply_that_begins_while_others_are_written_is_not_taken_for_lost(ada, fake_gateway, monkeypatch):
+    fake_gateway.script(None, answer(words("x", 40), pace=0.01))
+    chats = [Chat.objects.start(ada) for _ in range(8)]
+    real = Delta.objects.bulk_create
+
+    def slow(deltas, **options):
+        time.sleep(0.03)
+        return real(deltas, **options)
+
+    monkeypatch.setattr(Delta.objects, "bulk_create", slow)
+
+    async def scenario():
+        async with working(fake_gateway):
+            for chat in chats:
+                await db(chat.receive)("Hello")
+                await asyncio.sleep(0.02)
+            return [await settled(chat) for chat in chats]
+
+    assert [reply.text for reply in run(scenario)] == [words("x", 40)] * 8
 
 
 def test_a_message_stranded_behind_nothing_is_promoted(chat, fake_gateway):

@@ -224,6 +224,9 @@ class Chat(models.Model):
         versions = list(self.messages.shown().filter(parent__in=[m.parent_id for m in again])) if again else []
         for message in page:
             message.earlier = [v for v in versions if v.parent_id == message.parent_id and v.pk != message.pk]
+        asked = max((message.seq for message in page if message.role == Message.Role.USER), default=0)
+        for message in page:
+            message.offers_retry = before is None and message.retryable and message.seq > asked
         return page
 
     def receive(self, text: str, client_id: uuid.UUID | None = None) -> Message:

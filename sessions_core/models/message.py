@@ -132,6 +132,7 @@ class Message(models.Model):
 
     objects = MessageQuerySet.as_manager()
     earlier: list["Message"] = []  # earlier versions, where a conversation is read
+    offers_retry = False  # likewise: whether it is the last reply and can be asked again
 
     class Meta:
         constraints = [

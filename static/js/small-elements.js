@@ -19,7 +19,11 @@ class CopyButton extends HTMLElement {
     const label = this.button.textContent;
     const copied = await copy(this.#text);
     this.button.textContent = copied ? "Copied" : "Not copied";
-    setTimeout(() => (this.button.textContent = label), 1500);
+    this.toggleAttribute("data-copied", copied);
+    setTimeout(() => {
+      this.button.textContent = label;
+      this.removeAttribute("data-copied");
+    }, 1500);
   }
 }
 
@@ -70,6 +74,14 @@ class JumpToLatest extends HTMLElement {
   }
 }
 
+// The list of chats stays where it was when another page of the app comes.
+class KeptScroll extends HTMLElement {
+  connectedCallback() {
+    this.scrollTop = Number(sessionStorage.getItem("list-scroll") ?? 0);
+    addEventListener("pagehide", () => sessionStorage.setItem("list-scroll", this.scrollTop));
+  }
+}
+
 class TryThis extends HTMLElement {
   connectedCallback() {
     this.addEventListener("click", () => {
@@ -84,4 +96,5 @@ customElements.define("copy-button", CopyButton);
 customElements.define("elapsed-time", ElapsedTime);
 customElements.define("connection-line", ConnectionLine);
 customElements.define("jump-to-latest", JumpToLatest);
+customElements.define("kept-scroll", KeptScroll);
 customElements.define("try-this", TryThis);
