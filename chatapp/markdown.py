@@ -35,7 +35,8 @@ TAGS = {
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a", "img"),
 }
 ATTRIBUTES = {
-    "a": {"href", "title"},
+    "*": set(),  # nh3 would let title and lang through everywhere
+    "a": {"href"},
     "code": {"class"},
     "ol": {"start"},
     "th": {"align"},
@@ -45,7 +46,7 @@ ATTRIBUTES = {
 SCHEMES = {"http", "https", "mailto"}
 CODE = re.compile(r'<pre><code(?: class="language-([\w+#.-]{1,30})[^"]*")?>(.*?)</code></pre>', re.DOTALL)
 IMAGE = re.compile(r"<img([^>]*)>")
-LINK = re.compile(r'<a href="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
+LINK = re.compile(r'<a href="([^"]*)">(.*?)</a>', re.DOTALL)
 ADDRESS = re.compile(r"https?://[^/\\?#]|mailto:", re.IGNORECASE)  # "https:host" leads elsewhere on each page
 LANGUAGE = re.compile(r"language-[\w+#.-]{1,30}")
 HOST = re.compile(r"[a-z0-9._:-]{1,253}")

@@ -15,6 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 KEPT_COPIES = 5
+UNUSED = ["htm*-4.js", "htm*-4.min.js", "hx-*.js"]  # of django-htmx: compressing them takes seconds
 
 Say = Callable[[str], None]
 
@@ -82,7 +83,7 @@ def static_files(say: Say) -> None:
     if stamp.exists() and stamp.read_text() == now:
         return
     say("Preparing the static files …")
-    call_command("collectstatic", verbosity=0, interactive=False)
+    call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=UNUSED)
     stamp.write_text(now)
 
 

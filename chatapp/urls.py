@@ -25,6 +25,7 @@ urlpatterns = [
     path("account/link/<str:uid>/<str:token>/", accounts.choose_password, name="choose-password"),
     path("first-account/<str:token>/", accounts.first_account, name="first-account"),
     path("healthz", views.healthz, name="healthz"),
+    path("admin/login/", accounts.login, name="admin-login"),  # one login, one throttle
     path("admin/", admin.site.urls),
 ]
 

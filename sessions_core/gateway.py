@@ -198,10 +198,11 @@ class Gateway:
         """The pieces of one response, whatever form it came in."""
         import httpx2
 
-        form = response.headers.get("content-type", "").split(";")[0].strip().lower()
-        pieces = _events if form == "text/event-stream" else _whole if form == "application/json" else None
+        form = response.headers.get("content-type", "").split(";")[0].strip()
+        pieces = {"text/event-stream": _events, "application/json": _whole}.get(form.lower())
         if pieces is None:
-            raise BadReply(f"The gateway answered with {form or 'something without a type'}, not with a reply.")
+            named = redact(form)[:100] or "something without a type"
+            raise BadReply(f"The gateway answered with {named}, not with a reply.")
         try:
             async for text in pieces(response.http_response.aiter_raw(), reply):
                 fitting = text[: MAX_REPLY - reply.characters]

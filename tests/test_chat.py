@@ -163,6 +163,13 @@ def test_a_reply_ends_once(chat):
     assert chat.messages.get(pk=reply.pk).state == "done"
 
 
+def test_refused_credentials_are_noted_for_the_operator(chat):
+    chat.receive("one")
+    reply = running(chat)
+    reply.settle("failed", code="gateway_auth")
+    assert ChatEvent.objects.get(verb="gateway refused").detail == {"code": "gateway_auth"}
+
+
 def test_settling_folds_the_deltas_into_the_text(chat):
     chat.receive("one")
     reply = finish(chat, text="All of it")

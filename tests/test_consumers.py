@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
-from channels.testing import WebsocketCommunicator
+from asgiref.testing import ApplicationCommunicator
 from django.test import Client
 
 from chatapp import consumers
 from chatapp.asgi import application
 from sessions_core.hub import hub
 from sessions_core.models import Chat, Message, User
+from tests.loops import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,19 +53,45 @@ def slow_ticks(monkeypatch, quick):
     monkeypatch.setattr(consumers, "TICK_IDLE", 60)
 
 
+class Socket(ApplicationCommunicator):
+    """Without the test helper of Channels, which keeps database connections from being closed."""
+
+    async def connect(self):
+        await self.send_input({"type": "websocket.connect"})
+        return (await self.receive_output(5))["type"] == "websocket.accept"
+
+    async def send_to(self, text_data):
+        await self.send_input({"type": "websocket.receive", "text": text_data})
+
+    async def receive_from(self):
+        event = await self.receive_output(5)
+        assert event["type"] == "websocket.send", event
+        return event["text"]
+
+    async def disconnect(self):
+        await self.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.wait(5)
+
+
 def knock(cookie="", origin=f"http://{HOST}", host=HOST):
     headers = [(b"host", host.encode()), (b"cookie", f"webchat={cookie}".encode())]
     if origin is not None:
         headers.append((b"origin", origin.encode()))
-    socket = WebsocketCommunicator(application, "/ws/", headers=headers)
-    socket.scope["scheme"] = "ws"
-    return socket
+    scope = {
+        "type": "websocket",
+        "path": "/ws/",
+        "scheme": "ws",
+        "headers": headers,
+        "query_string": b"",
+        "subprotocols": [],
+    }
+    return Socket(application, scope)
 
 
 @asynccontextmanager
 async def page(cookie):
     socket = knock(cookie)
-    assert (await socket.connect())[0]
+    assert await socket.connect()
     try:
         yield Page(socket)
     finally:
@@ -85,7 +112,7 @@ class Page:
         """The next frame of these kinds; others are passed over."""
         async with asyncio.timeout(5):
             while True:
-                frame = orjson.loads(await self.socket.receive_from(5))
+                frame = orjson.loads(await self.socket.receive_from())
                 if not kinds or frame["type"] in kinds:
                     return frame
 
@@ -119,11 +146,11 @@ class TestWhoMayOpenIt:
     def accepted(self, **who):
         async def scenario():
             socket = knock(**who)
-            accepted, _ = await socket.connect()
+            accepted = await socket.connect()
             await socket.disconnect()
             return accepted
 
-        return asyncio.run(scenario())
+        return run(scenario())
 
     def test_a_signed_in_person_from_our_own_page(self, cookie):
         assert self.accepted(cookie=cookie)
@@ -164,7 +191,7 @@ def test_live_text_is_passed_on_in_order(cookie, chat, slow_ticks):
                 (2, 3, "three"),
             ]
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_page_that_joins_gets_what_it_lacks_in_one_piece(cookie, chat, slow_ticks):
@@ -177,7 +204,7 @@ def test_a_page_that_joins_gets_what_it_lacks_in_one_piece(cookie, chat, slow_ti
             block = await tab.hear("block")
             assert (block["start"], block["html"]) == (0, "<h1>Title</h1>\n")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_lost_piece_is_read_from_the_rows(cookie, chat, slow_ticks):
@@ -191,7 +218,7 @@ def test_a_lost_piece_is_read_from_the_rows(cookie, chat, slow_ticks):
             frame = await tab.hear("delta")
             assert (frame["after"], frame["seq"], frame["text"]) == (0, 3, "one two three")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_pieces_that_come_twice_are_passed_on_once(cookie, chat, slow_ticks):
@@ -208,7 +235,7 @@ def test_pieces_that_come_twice_are_passed_on_once(cookie, chat, slow_ticks):
             await tab.say(type="ping", t=1)
             assert (await tab.hear("delta", "pong"))["type"] == "pong"
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @db
@@ -228,7 +255,7 @@ def test_without_any_hint_the_tick_finds_text_and_end(cookie, chat):
             await db(Chat.objects.filter(pk=chat.pk).update)(rev=99)
             assert (await tab.hear("end"))["rev"] == 99
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_cursor_beyond_the_text_gets_everything_from_the_beginning(cookie, chat, slow_ticks):
@@ -239,7 +266,7 @@ def test_a_cursor_beyond_the_text_gets_everything_from_the_beginning(cookie, cha
             frame = await tab.hear("delta")
             assert (frame["after"], frame["text"]) == (0, "one")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_change_of_the_list_is_told(cookie, chat, slow_ticks, ada):
@@ -250,7 +277,7 @@ def test_a_change_of_the_list_is_told(cookie, chat, slow_ticks, ada):
             await db(Chat.objects.start)(ada, title="Other")
             assert (await tab.hear("list"))["rev"] == ada.rev + 1
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize("whose", ["foreign", "missing", "deleted"])
@@ -272,7 +299,7 @@ def test_a_chat_that_is_not_ones_own_is_gone(cookie, chat, whose, slow_ticks):
             assert await tab.hear() == {"type": "bye", "code": 4404}
             assert await tab.closed_with() == 4404
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_chat_deleted_while_it_is_open_goes_silent(cookie, chat):
@@ -282,7 +309,7 @@ def test_a_chat_deleted_while_it_is_open_goes_silent(cookie, chat):
             await db(Chat.objects.filter(pk=chat.pk).update)(deleted_at="2026-01-01T00:00Z")
             assert await tab.closed_with() == 4404
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_signing_out_closes_the_socket_at_once(cookie, chat, slow_ticks):
@@ -292,7 +319,7 @@ def test_signing_out_closes_the_socket_at_once(cookie, chat, slow_ticks):
             hub.sign_out(session=cookie)
             assert await tab.closed_with() == 4401
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_session_that_ended_unheard_is_found_by_the_tick(cookie, chat, ada, monkeypatch):
@@ -304,7 +331,7 @@ def test_a_session_that_ended_unheard_is_found_by_the_tick(cookie, chat, ada, mo
             await db(User.objects.filter(pk=ada.pk).update)(is_active=False)
             assert await tab.closed_with() == 4401
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_reader_that_acknowledges_nothing_gets_no_more_than_the_bound(cookie, chat, slow_ticks, monkeypatch):
@@ -323,7 +350,7 @@ def test_a_reader_that_acknowledges_nothing_gets_no_more_than_the_bound(cookie, 
             rest = await tab.hear("delta")
             assert (rest["after"], rest["seq"], len(rest["text"])) == (3, 10, 2800)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_reader_that_never_acknowledges_is_let_go(cookie, chat, monkeypatch):
@@ -335,7 +362,7 @@ def test_a_reader_that_never_acknowledges_is_let_go(cookie, chat, monkeypatch):
             await write_and_publish("text", 1, chat)
             assert await tab.closed_with() == 4408
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_an_old_socket_is_renewed(cookie, chat, monkeypatch):
@@ -345,7 +372,7 @@ def test_an_old_socket_is_renewed(cookie, chat, monkeypatch):
         async with page(cookie) as tab:
             assert await tab.closed_with() == 4012
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -366,7 +393,7 @@ def test_a_senseless_frame_closes_this_socket_only(cookie, chat, frame, slow_tic
             await other.say(type="ping", t=7)
             assert await other.hear("pong") == {"type": "pong", "t": 7}
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_flood_of_frames_is_ended(cookie, chat, slow_ticks):
@@ -376,7 +403,7 @@ def test_a_flood_of_frames_is_ended(cookie, chat, slow_ticks):
                 await tab.say(type="ping", t=1)
             assert await tab.closed_with() == 4429
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_what_was_subscribed_is_forgotten_when_the_socket_closes(cookie, chat, slow_ticks):
@@ -387,7 +414,7 @@ def test_what_was_subscribed_is_forgotten_when_the_socket_closes(cookie, chat, s
             assert ("chat", chat.pk) in hub.subscribers
         assert not hub.subscribers
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_more_events_than_the_inbox_holds_are_read_from_the_rows(cookie, chat, slow_ticks, monkeypatch):
@@ -408,4 +435,4 @@ def test_more_events_than_the_inbox_holds_are_read_from_the_rows(cookie, chat, s
                 text += (await tab.hear("delta"))["text"]
             assert text == "".join(str(seq % 10) for seq in range(1, 21))
 
-    asyncio.run(scenario())
+    run(scenario())

@@ -15,6 +15,7 @@ from sessions_core.hub import Hub, hub
 from sessions_core.models import Chat, Delta, Message, User
 from sessions_core.relay import Relay
 from tests.fake_gateway import answer, cut, delta, done, error, hang, reset, role, sleep, status, wait, words
+from tests.loops import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,10 +58,6 @@ async def seen(chat, text):
             await asyncio.sleep(0.01)
 
 
-def run(scenario):
-    return asyncio.run(scenario())
-
-
 def test_a_reply_is_written_rendered_and_done(chat, fake_gateway):
     fake_gateway.script(None, answer("Some **bold** words"))
 
@@ -69,7 +66,7 @@ def test_a_reply_is_written_rendered_and_done(chat, fake_gateway):
             await db(chat.receive)("Hello")
             return await settled(chat)
 
-    reply = run(scenario)
+    reply = run(scenario())
     assert (reply.state, reply.text) == ("done", "Some **bold** words")
     assert "<strong>bold</strong>" in reply.html
     assert reply.upstream_id == "chatcmpl-fake" and reply.usage["total_tokens"]
@@ -84,7 +81,7 @@ def test_the_request_is_for_this_chats_session_and_newest_message(chat, fake_gat
                 await db(chat.receive)(text)
                 await settled(chat, number)
 
-    run(scenario)
+    run(scenario())
     request = fake_gateway.requests[-1]
     assert request.body["model"] == f"openclaw:{chat.key}"
     assert request.headers["x-openclaw-session-key"] == f"agent:main:{chat.key}"
@@ -112,7 +109,7 @@ def test_text_is_committed_before_it_is_published(chat, fake_gateway):
             assert not relay.running
         hub.subscribers.clear()
 
-    run(scenario)
+    run(scenario())
     assert [text for text, _ in events] == ["one ", "two"]
     assert all(stored for _, stored in events)
 
@@ -129,7 +126,7 @@ def test_a_page_hears_pieces_that_follow_each_other_and_finished_blocks(chat, fa
             hub.unsubscribe(("chat", chat.pk), events.append)
             return reply
 
-    reply = run(scenario)
+    reply = run(scenario())
     deltas = [event for event in events if event["type"] == "delta"]
     assert "".join(event["text"] for event in deltas) == reply.text
     assert [event["after"] for event in deltas] == [0, *(event["seq"] for event in deltas[:-1])]
@@ -160,7 +157,7 @@ def test_what_the_gateway_does_ends_in_its_named_state_after_one_call(chat, fake
             await db(chat.receive)("Hello")
             return await settled(chat)
 
-    reply = run(scenario)
+    reply = run(scenario())
     assert (reply.state, reply.error_code, reply.text) == (state, code, text)
     assert reply.error_text
     assert len(fake_gateway.requests) == 1
@@ -175,7 +172,7 @@ def test_a_busy_gateway_is_asked_again_after_the_time_it_names(chat, fake_gatewa
             await db(chat.receive)("Hello")
             return await settled(chat)
 
-    assert run(scenario).text == "There you are"
+    assert run(scenario()).text == "There you are"
     one, two = fake_gateway.requests
     assert two.opened_at - one.opened_at >= 0.2
 
@@ -188,7 +185,7 @@ def test_a_gateway_that_stays_busy_is_asked_three_times(chat, fake_gateway):
             await db(chat.receive)("Hello")
             return await settled(chat)
 
-    assert run(scenario).error_code == "busy"
+    assert run(scenario()).error_code == "busy"
     assert len(fake_gateway.requests) == 3
 
 
@@ -204,7 +201,7 @@ def test_a_gateway_that_is_not_there_is_tried_again_and_asking_again_works_later
             await db(chat.retry)(failed)
             return failed, await settled(chat, 2)
 
-    failed, reply = run(scenario)
+    failed, reply = run(scenario())
     assert (failed.state, failed.error_code) == ("failed", "gateway_unreachable")
     assert (reply.state, reply.version) == ("done", 2)
 
@@ -227,7 +224,7 @@ def test_after_five_unreachable_attempts_nothing_is_claimed_for_a_while(ada, fak
             waiting = await db(chats[2].messages.waiting().count)()
             return waiting, await settled(chats[2])
 
-    waiting, reply = run(scenario)
+    waiting, reply = run(scenario())
     assert waiting == 1
     assert reply.state == "done"
 
@@ -242,7 +239,7 @@ def test_stopping_keeps_what_came_and_closes_the_stream(chat, fake_gateway):
             await db(chat.stop)()
             return await settled(chat, timeout=2)
 
-    reply = run(scenario)
+    reply = run(scenario())
     assert (reply.state, reply.text) == ("stopped", "so far")
     assert fake_gateway.requests[0].client_left
 
@@ -257,7 +254,7 @@ def test_a_stop_whose_hint_is_lost_is_found_in_the_rows(chat, fake_gateway):
             await db(chat.stop)()
             return await settled(chat, timeout=3)
 
-    assert run(scenario).state == "stopped"
+    assert run(scenario()).state == "stopped"
 
 
 def test_stop_races_with_the_end_and_one_of_them_wins(ada, fake_gateway):
@@ -277,7 +274,7 @@ def test_stop_races_with_the_end_and_one_of_them_wins(ada, fake_gateway):
         async with working(fake_gateway):
             return [await trial(n) for n in range(20)]
 
-    replies = run(scenario)
+    replies = run(scenario())
     assert {reply.state for reply in replies} <= {"done", "stopped"}
     assert all("all".startswith(reply.text) for reply in replies)
     assert not Delta.objects.exists()
@@ -290,7 +287,7 @@ def test_messages_in_line_are_answered_in_order(chat, fake_gateway):
         async with working(fake_gateway):
             await settled(chat, 3)
 
-    run(scenario)
+    run(scenario())
     assert [request.message for request in fake_gateway.requests] == ["one", "two", "three"]
     assert list(chat.messages.shown().values_list("role", flat=True)) == ["user", "assistant"] * 3
 
@@ -310,7 +307,7 @@ def test_many_chats_are_answered_side_by_side(ada, fake_gateway):
             gate.set()
             return [await settled(chat) for chat in chats]
 
-    assert {reply.state for reply in run(scenario)} == {"done"}
+    assert {reply.state for reply in run(scenario())} == {"done"}
 
 
 def test_a_reply_whose_process_died_is_interrupted_and_its_text_kept(chat, fake_gateway):
@@ -323,7 +320,7 @@ def test_a_reply_whose_process_died_is_interrupted_and_its_text_kept(chat, fake_
         async with working(fake_gateway):
             return await settled(chat, timeout=4)
 
-    reply = run(scenario)
+    reply = run(scenario())
     assert (reply.state, reply.text) == ("interrupted", "half an answer")
     assert "restarted" in reply.error_text
     assert not fake_gateway.requests
@@ -337,7 +334,7 @@ def test_a_reply_that_another_process_still_owns_is_left_alone(chat, fake_gatewa
         async with working(fake_gateway):
             await asyncio.sleep(0.3)
 
-    run(scenario)
+    run(scenario())
     assert Message.objects.running().get().owner_process == "another process"
 
 
@@ -352,7 +349,7 @@ def test_a_process_that_is_alone_interrupts_at_once_what_an_earlier_one_left(cha
         await relay.drain(0)
         return reply
 
-    assert run(scenario).state == "interrupted"
+    assert run(scenario()).state == "interrupted"
 
 
 def test_a_process_that_lost_its_lease_writes_nothing_more(chat, fake_gateway):
@@ -373,7 +370,7 @@ def test_a_process_that_lost_its_lease_writes_nothing_more(chat, fake_gateway):
                     await asyncio.sleep(0.01)
             hub.unsubscribe(("chat", chat.pk), published.append)
 
-    run(scenario)
+    run(scenario())
     reply = chat.messages.replies().get()
     assert (reply.state, reply.text) == ("interrupted", "mine ")
     assert not Delta.objects.exists()
@@ -398,7 +395,7 @@ def test_a_reply_that_begins_while_others_are_written_is_not_taken_for_lost(ada,
                 await asyncio.sleep(0.02)
             return [await settled(chat) for chat in chats]
 
-    assert [reply.text for reply in run(scenario)] == [words("x", 40)] * 8
+    assert [reply.text for reply in run(scenario())] == [words("x", 40)] * 8
 
 
 def test_a_message_stranded_behind_nothing_is_promoted(chat, fake_gateway):
@@ -408,7 +405,7 @@ def test_a_message_stranded_behind_nothing_is_promoted(chat, fake_gateway):
         async with working(fake_gateway):
             return await settled(chat)
 
-    assert run(scenario).state == "done"
+    assert run(scenario()).state == "done"
 
 
 def test_a_drain_lets_replies_end_that_can(chat, fake_gateway):
@@ -419,7 +416,7 @@ def test_a_drain_lets_replies_end_that_can(chat, fake_gateway):
             await db(chat.receive)("Hello")
             await seen(chat, words("x", 1))
 
-    run(scenario)
+    run(scenario())
     assert chat.messages.replies().get().text == words("x", 20)
 
 
@@ -434,7 +431,7 @@ def test_a_drain_interrupts_what_does_not_end_and_claims_nothing_new(chat, ada, 
             relay.draining = True
             await db(other.receive)("Too late")
 
-    run(scenario)
+    run(scenario())
     reply = chat.messages.replies().get()
     assert (reply.state, reply.error_code, reply.text) == ("interrupted", "shutdown", "so far")
     assert other.messages.replies().get().state == "waiting"
@@ -459,7 +456,7 @@ def test_a_database_that_fails_for_a_moment_loses_nothing_and_doubles_nothing(ch
             await db(chat.receive)("Hello")
             return await settled(chat)
 
-    assert run(scenario).text == words("x", 30)
+    assert run(scenario()).text == words("x", 30)
     assert len(calls) > 3
 
 
@@ -495,6 +492,5 @@ def test_twenty_minutes_of_silence_end_in_the_whole_answer(chat, fake_gateway):
             while not await chat.messages.replies().filter(state="done").aexists():
                 await asyncio.sleep(1)
 
-    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
-        runner.run(scenario())
+    run(scenario(), HurriedLoop)
     assert chat.messages.replies().get().text == "before after"

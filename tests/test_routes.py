@@ -9,7 +9,7 @@ from sessions_core.models import Chat, User
 
 pytestmark = pytest.mark.django_db
 
-OPEN = {"home", "login", "logout", "choose-password", "first-account", "healthz"}
+OPEN = {"home", "login", "admin-login", "logout", "choose-password", "first-account", "healthz"}
 OWN_PAGES = {"chat", "create", "new", "list", "account"}
 OF_A_CHAT = {"messages", "stop", "retry", "queue", "read"}
 POSTS = {"create", "stop", "retry", "queue", "read", "logout"}

@@ -7,10 +7,12 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from ..text import utf16_length
+from .event import ChatEvent
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=8)
+FOR_OPERATORS = ("gateway_auth", "gateway_config")  # failures that a person cannot mend by trying again
 
 
 class AlreadyEnded(Exception):
@@ -232,6 +234,8 @@ class Message(models.Model):
                 Message.objects.filter(pk=self.pk).update(text=self.text_so_far()[0], **result)
                 self.deltas.all().delete()
                 self.chat.line_up(after=state)
+                if code in FOR_OPERATORS:
+                    ChatEvent.objects.create(chat=self.chat, verb="gateway refused", detail={"code": code})
         except AlreadyEnded:
             return False
         self.refresh_from_db()

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 
 from sessions_core import links
 from sessions_core.models import User
@@ -24,7 +25,10 @@ class Command(BaseCommand):
         listing.add_argument("--json", action="store_true", help="For machines.")
 
     def handle(self, *, verb: str, **options: Any) -> None:
-        getattr(self, verb.replace("-", "_"))(**options)
+        try:
+            getattr(self, verb.replace("-", "_"))(**options)
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(f"The database is not ready ({error}). Start `manage.py serve` once.") from None
 
     def invite(self, *, name: str, admin: bool, **_: Any) -> None:
         try:
