@@ -29,7 +29,7 @@ SLOW = {
     "gateway": Suite(options=("-m", "gateway")),
 }
 FAST = ("tests", *(f"--ignore=tests/{name}" for name in SLOW))
-LINT = ("ruff check .", "ruff format --check .", "djlint --check --lint templates", "mypy")
+LINT = ("ruff check .", "ruff format --check .", "djlint --lint templates", "mypy")
 
 
 def exists(name: str) -> bool:
