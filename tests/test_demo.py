@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import aiohttp
 import pytest
 
-from sessions_core.demo import LONG, SILENT, DemoGateway, Memory, Session, paced
+from sessions_core.demo import DemoGateway
+from sessions_core.demo.script import LONG, SILENT, Memory, Session, paced
 from sessions_core.gateway import AuthRefused, Gateway, Rejected, Reply
 
 TOKEN = "demo-token"
@@ -439,7 +440,7 @@ def test_the_models_are_listed_and_its_health_needs_no_token(memory):
 
 
 def test_it_serves_on_loopback_only_and_stops_with_a_reply_running(memory, monkeypatch):
-    monkeypatch.setattr("sessions_core.demo.DRAIN", 0.05)
+    monkeypatch.setattr("sessions_core.demo.wire.DRAIN", 0.05)
 
     async def scene():
         server = DemoGateway(memory, TOKEN, 60)
