@@ -100,14 +100,18 @@ class PageConsumer(AsyncWebsocketConsumer):
         return self.allowance >= 0
 
     async def on_sub(self, frame: dict[str, Any]) -> None:
-        """Listen to a chat from where the page is: first the hub, then the rows, so that nothing falls between."""
-        chat = uuid.UUID(frame["chat"])
+        """Listen to a chat from where the page is: first the hub, then the rows, so that nothing falls between.
+
+        A page without a chat listens to the list only.
+        """
+        chat = uuid.UUID(frame["chat"]) if frame["chat"] != "" else None
         async with self.lock:
             self.listen_to(chat)
             self.rev, self.list_rev = natural(frame, "rev"), natural(frame, "list", self.list_rev)
             self.message, self.seq = natural(frame, "message"), natural(frame, "after")
             self.unacked, self.acked_at, self.lagging = 0, monotonic(), False
             await self.catch_up(blocks=True)
+            await self.look_at_list()
 
     async def on_unsub(self, frame: dict[str, Any]) -> None:
         async with self.lock:

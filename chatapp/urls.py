@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from . import accounts, views
+from . import accounts, sessions, views
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="chat"), name="home"),
@@ -19,6 +19,13 @@ urlpatterns = [
     path("chats/<uuid:pk>/retry/", views.retry, name="retry"),
     path("chats/<uuid:pk>/queue/", views.queue, name="queue"),
     path("chats/<uuid:pk>/read/", views.read, name="read"),
+    path("chats/<uuid:pk>/rename/", sessions.rename, name="rename"),
+    path("chats/<uuid:pk>/persist/", sessions.persist, name="persist"),
+    path("chats/<uuid:pk>/pin/", sessions.pin, name="pin"),
+    path("chats/<uuid:pk>/reset/", sessions.reset, name="reset"),
+    path("chats/<uuid:pk>/unreset/", sessions.unreset, name="unreset"),
+    path("chats/<uuid:pk>/delete/", sessions.delete, name="delete"),
+    path("chats/<uuid:pk>/restore/", sessions.restore, name="restore"),
     path("login/", accounts.login, name="login"),
     path("logout/", accounts.logout, name="logout"),
     path("account/", accounts.account, name="account"),

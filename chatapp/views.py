@@ -59,7 +59,8 @@ def page_context(request: Request, chat: Chat | None) -> dict[str, Any]:
         return {"chat": None, "new_id": uuid.uuid4()}
     before = request.GET.get("before", "")
     conversation = chat.conversation(before=int(before) if before.isdecimal() and len(before) < 10 else None)
-    return {"chat": chat, "conversation": conversation, "older": older_than(conversation)} | standing(chat)
+    context = {"chat": chat, "conversation": conversation, "older": older_than(conversation)}
+    return context | {"earlier_chapters": chat.earlier_chapters() if chat.chapter > 1 else {}} | standing(chat)
 
 
 def older_than(conversation: list[Message]) -> int | None:

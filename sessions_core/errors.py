@@ -5,6 +5,9 @@ Refusal
 ├── MessageTooLong
 ├── QueueFull
 ├── NothingToRetry
+├── Protected
+├── NothingToReset
+├── NothingToUndo
 ├── BadName
 │   └── NameTaken
 └── TooMany
@@ -47,6 +50,29 @@ class NothingToRetry(Refusal):
 
     def __init__(self) -> None:
         super().__init__("Only the last reply can be asked again, and only when no other is being written.")
+
+
+class Protected(Refusal):
+    status = 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"This is a persistent session “{name}”. Use /session delete to clear it, or switch to another session."
+        )
+
+
+class NothingToReset(Refusal):
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing to reset: this chapter is still empty.")
+
+
+class NothingToUndo(Refusal):
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("A reset can be undone until the new chapter has a message. This one has one.")
 
 
 class BadName(Refusal):

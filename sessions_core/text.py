@@ -39,7 +39,7 @@ def clean_name(name: str) -> str:
     name = "".join(" " if c in "\n\r\t\u2028\u2029" else c for c in join_surrogates(name))
     name = "".join(c for c in name if unicodedata.category(c) not in UNNAMABLE)
     name = unicodedata.normalize("NFC", INVISIBLE.sub("", TAGS.sub(r"\1", name)))
-    name = " ".join(MARKS.sub(r"\1", name).split()).strip("\u200c\u200d ")
+    name = " ".join(MARKS.sub(r"\1", name).split())
     name = TAGS.sub(r"\1", name[:MAX_NAME]).strip("\u200c\u200d ")  # the cut may have gone through a sequence
     return name if has_visible(name) else ""
 

@@ -269,6 +269,16 @@ def test_a_cursor_beyond_the_text_gets_everything_from_the_beginning(cookie, cha
     run(scenario())
 
 
+def test_a_change_of_the_list_before_the_page_subscribed_is_told(cookie, chat, slow_ticks, ada):
+    async def scenario():
+        for key in ("", str(chat.pk)):
+            async with page(cookie) as tab:
+                await tab.say(type="sub", chat=key, rev=0, list=0, message=0, after=0)
+                assert (await tab.hear("list"))["rev"] > 0
+
+    run(scenario())
+
+
 def test_a_change_of_the_list_is_told(cookie, chat, slow_ticks, ada):
     async def scenario():
         async with page(cookie) as tab:

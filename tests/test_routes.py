@@ -11,8 +11,15 @@ pytestmark = pytest.mark.django_db
 
 OPEN = {"home", "login", "admin-login", "logout", "choose-password", "first-account", "healthz"}
 OWN_PAGES = {"chat", "create", "new", "list", "account"}
-OF_A_CHAT = {"messages", "stop", "retry", "queue", "read"}
-POSTS = {"create", "stop", "retry", "queue", "read", "logout"}
+OF_A_CHAT = {
+    *("messages", "stop", "retry", "queue", "read"),
+    *("rename", "persist", "pin", "reset", "unreset", "delete"),
+}
+OF_THE_TRASH = {"restore"}
+POSTS = {
+    *("create", "stop", "retry", "queue", "read", "logout"),
+    *("rename", "persist", "pin", "reset", "unreset", "restore"),
+}
 
 
 def routes():
@@ -29,7 +36,7 @@ def call(client, name, pk=None):
 
 
 def test_every_route_is_listed_here():
-    assert set(routes()) == OPEN | OWN_PAGES | OF_A_CHAT
+    assert set(routes()) == OPEN | OWN_PAGES | OF_A_CHAT | OF_THE_TRASH
 
 
 @pytest.mark.parametrize("name", sorted(OWN_PAGES | OF_A_CHAT))
@@ -49,6 +56,16 @@ def test_foreign_deleted_and_missing_are_the_same_404(client, name, django_asser
     assert {answer.status_code for answer in answers} == {404}
     assert len({hide_token(answer.content) for answer in answers}) == 1
     assert not Chat.objects.exclude(rev=1).exists()
+
+
+@pytest.mark.parametrize("name", sorted(OF_THE_TRASH))
+def test_foreign_living_and_missing_are_not_in_the_trash(client, name):
+    ada, bob = User.objects.create_user("ada"), User.objects.create_user("bob")
+    foreign, living = Chat.objects.start(bob), Chat.objects.start(ada)
+    Chat.objects.filter(pk=foreign.pk).update(deleted_at="2026-01-01T00:00Z")
+    client.force_login(ada)
+    assert {call(client, name, pk).status_code for pk in (foreign.pk, living.pk, uuid.uuid4())} == {404}
+    assert Chat.objects.filter(deleted_at=None).count() == 1
 
 
 def hide_token(page: bytes) -> bytes:

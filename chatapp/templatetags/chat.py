@@ -10,10 +10,15 @@ from sessions_core.text import utf16_length
 register = template.Library()
 
 
+@register.filter
+def get(mapping: dict, key: object) -> object:
+    return mapping.get(key)
+
+
 @register.simple_tag
 def body(message: Message) -> SafeString:
     """A message's text as it is shown: what a person wrote as it is, a reply as Markdown."""
-    if message.role == Message.Role.USER:
+    if message.role != Message.Role.ASSISTANT:
         return format_html("{}", message.text)
     if message.running:
         return live_body(message)

@@ -1,9 +1,9 @@
 """The domain: its tables and their verbs. A rule (say: persistent is not reset) is written here and nowhere else."""
 
 from .chat import Chat, PastTitle
-from .event import ApiToken, ChatEvent
+from .event import ApiToken, By, ChatEvent
 from .message import Delta, Message
 from .throttle import Throttle
 from .user import User
 
-__all__ = ["ApiToken", "Chat", "ChatEvent", "Delta", "Message", "PastTitle", "Throttle", "User"]
+__all__ = ["ApiToken", "By", "Chat", "ChatEvent", "Delta", "Message", "PastTitle", "Throttle", "User"]

@@ -2,16 +2,18 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from django.conf import settings
-from django.db import models, transaction
-from django.db.models import F, Max, Q
+from django.db import IntegrityError, models, transaction
+from django.db.models import Count, F, Max, Q
 from django.db.models.functions import Length, Now
 
 from .. import errors
 from ..hub import hub
 from ..text import MAX_MESSAGE, MAX_NAME, clean_name, clean_text, has_visible
 from .chats import KEY_PREFIX, ChatQuerySet, folded
+from .event import By, ChatEvent
 from .message import Message
 from .user import User
 
@@ -246,6 +248,117 @@ class Chat(models.Model):
         if Chat.objects.filter(pk=self.pk, read_seq__lt=seq).update(read_seq=min(seq, self.last_seq())):
             User.count_list_change(self.owner_id)
             hub.list_changed(self.owner_id)
+
+    # --- the session
+
+    def rename(self, title: str, by: By) -> None:
+        """Give it a name; the one a person chose before keeps leading here."""
+        title = self.checked_name(title)
+        with self.changing():
+            before = self.title_key if self.title_source == self.TitleSource.USER else ""
+            self._take_name(title)
+            if before and before != self.title_key:
+                self.past_titles.get_or_create(title_key=before)
+            self.log("renamed", by, to=title)
+
+    def _take_name(self, title: str) -> None:
+        self.title, self.title_key, self.title_source = title, folded(title), self.TitleSource.USER
+        try:
+            with transaction.atomic():
+                self.save(update_fields=["title", "title_key", "title_source"])
+        except IntegrityError:
+            raise errors.NameTaken(title) from None
+
+    def protect(self, on: bool, by: By) -> None:
+        """Make it persistent, or not; an automatic title becomes its name with that."""
+        with self.changing():
+            if on and not self.title:
+                raise errors.BadName("A persistent session needs a name. Rename it first.")
+            if on and self.title_source == self.TitleSource.AUTO:
+                self._take_name(self.checked_name(self.title))
+            Chat.objects.filter(pk=self.pk).update(persistent=on)
+            self.log("protected" if on else "unprotected", by)
+        self.persistent = on
+
+    def reset(self, by: By) -> None:
+        """Start a new chapter: the gateway gets a fresh memory under a new key, the old chapter stays to read."""
+        with self.changing():
+            if self.persistent:
+                raise errors.Protected(self.name)
+            if not self.messages.filter(chapter=self.chapter).exclude(role=Message.Role.NOTICE).exists():
+                raise errors.NothingToReset
+            self._hold_everything()
+            newest = self.messages.aggregate(newest=Max("key_number"))["newest"]
+            self._turn_to(self.chapter + 1, newest + 1)
+            self.log("reset", by, chapter=self.chapter)
+        self.stop()
+
+    def undo_reset(self, by: By) -> None:
+        """Go back to the chapter before, and to its memory on the gateway."""
+        with self.changing():
+            fresh = self.messages.filter(chapter=self.chapter)
+            if self.chapter == 1 or fresh.filter(role=Message.Role.USER, versions__isnull=False).exists():
+                raise errors.NothingToUndo
+            last = self.messages.filter(chapter=self.chapter - 1).order_by("pk").last()
+            if last is None:
+                raise errors.NothingToUndo
+            fresh.update(chapter=self.chapter - 1)
+            self._turn_to(self.chapter - 1, last.key_number)
+            self.log("reset undone", by, chapter=self.chapter)
+
+    def _turn_to(self, chapter: int, key_number: int) -> None:
+        self.chapter, self.key_number = chapter, key_number
+        self.save(update_fields=["chapter", "key_number"])
+
+    def earlier_chapters(self) -> dict[int, dict[str, Any]]:
+        """By chapter before the present one: how many messages it has, and when it ended."""
+        told = self.messages.shown().filter(chapter__lt=self.chapter).exclude(role=Message.Role.NOTICE)
+        rows = told.order_by().values("chapter").annotate(messages=Count("pk"), until=Max("created_at"))
+        return {row["chapter"]: row for row in rows}
+
+    @property
+    def can_undo_reset(self) -> bool:
+        return self.chapter > 1 and not self.messages.filter(chapter=self.chapter, role=Message.Role.USER).exists()
+
+    def notice(self, text: str, *offers: str) -> Message:
+        """Tell the owner something in the conversation; the gateway never sees it."""
+        with self.changing():
+            message = Message(role=Message.Role.NOTICE, text=text, parts=[{"offer": offer} for offer in offers])
+            self._place(message, Message.State.SENT)
+            return message
+
+    def _hold_everything(self) -> None:
+        """What waits in line is for the person to send on; nothing goes out by itself into what comes next."""
+        self.messages.filter(state=Message.State.QUEUED).update(state=Message.State.HELD)
+
+    def pin(self, on: bool, by: By) -> None:
+        with self.changing(pinned=on):
+            self.log("pinned" if on else "unpinned", by)
+
+    def trash(self, by: By) -> None:
+        """Out of sight with all it holds, until the trash is emptied; what is being written is stopped."""
+        with self.changing(deleted_at=Now()):
+            self._hold_everything()
+            self.log("deleted", by, title=self.name, messages=self.messages.count())
+        self.stop()
+
+    def restore(self, by: By) -> None:
+        """Back from the trash; under a free name where another session has taken its name meanwhile."""
+        with self.changing():
+            if self.title_source == self.TitleSource.USER:
+                self.title = self._free_name()
+            self.deleted_at, self.title_key = None, folded(self.title)
+            self.save(update_fields=["deleted_at", "title", "title_key"])
+            self.log("restored", by)
+
+    def _free_name(self) -> str:
+        taken = set(Chat.objects.for_user(self.owner_id).values_list("title_key", flat=True))
+        endings = ["", *(f" ({n})" for n in range(2, len(taken) + 3))]
+        names = (self.title[: MAX_NAME - len(ending)] + ending for ending in endings)
+        return next(name for name in names if folded(name) not in taken)
+
+    def log(self, verb: str, by: By, **detail: Any) -> None:
+        ChatEvent.objects.create(chat=self, actor=by.actor, source=by.source, verb=verb, detail=detail)
 
 
 class PastTitle(models.Model):

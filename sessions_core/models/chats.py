@@ -31,6 +31,9 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         """The one door to a chat: foreign, deleted and missing are all simply not there."""
         return self.filter(owner=user, deleted_at=None)
 
+    def trash_of(self, user):
+        return self.filter(owner=user, deleted_at__isnull=False)
+
     def recent(self):
         return self.order_by("-pinned", "-last_active_at", "-pk")
 

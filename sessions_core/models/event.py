@@ -1,8 +1,21 @@
 import hashlib
 import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+
+if TYPE_CHECKING:
+    from .user import User
+
+
+@dataclass(frozen=True)
+class By:
+    """Who does something, and from where; for the history."""
+
+    actor: "User | None"
+    source: str = "ui"
 
 
 class ChatEvent(models.Model):

@@ -162,6 +162,11 @@ class Message(models.Model):
         return self.state in self.RUNNING
 
     @property
+    def offers(self) -> list[str]:
+        """What a notice offers to do, by name; the page makes buttons of it."""
+        return [part["offer"] for part in self.parts if isinstance(part, dict) and "offer" in part]
+
+    @property
     def retryable(self) -> bool:
         return self.role == self.Role.ASSISTANT and self.state in ("failed", "interrupted", "stopped")
 
@@ -195,7 +200,8 @@ class Message(models.Model):
         assert question is not None and question.seq is not None
         before = self.chat.messages.shown().filter(key_number=self.key_number, seq__lt=question.seq)
         last_done = before.replies().filter(state=self.State.DONE).last()
-        lost = before.exclude(role=self.Role.NOTICE).filter(seq__gt=last_done.seq if last_done else 0)
+        asked = Q(role=self.Role.ASSISTANT) | Q(versions__isnull=False)  # a command has no reply: it was never sent
+        lost = before.filter(asked, seq__gt=last_done.seq if last_done else 0).distinct()
         # A later version of a reply replaces an earlier one.
         latest = {(turn.role, turn.parent_id or turn.pk): turn for turn in lost}
         return [turn.as_turn() for turn in latest.values() if turn.text] + [question.as_turn()]

@@ -10,6 +10,11 @@ function rendered(html) {
   return document.createRange().createContextualFragment(html);
 }
 
+// Later, because this page may be the one that signed out or deleted: where it is going must not be broken off.
+function lookAgain() {
+  setTimeout(() => location.reload(), 1000);
+}
+
 class LiveReply extends HTMLElement {
   connectedCallback() {
     this.seq = Number(this.dataset.seq);
@@ -57,12 +62,12 @@ class ChatMessages extends HTMLElement {
     new ResizeObserver(() => this.#pinned && this.#scroll()).observe(this);
     live.addEventListener("up", () => this.subscribe());
     live.addEventListener("list", () => document.body.dispatchEvent(new Event("list-changed")));
+    live.addEventListener("signed-out", lookAgain);
     if (!this.dataset.chat) return;
     live.addEventListener("delta", ({ detail }) => this.#grow(detail));
     live.addEventListener("block", ({ detail }) => this.#reply(detail.message)?.settle(detail) === false && this.subscribe());
     for (const news of ["rev", "end"]) live.addEventListener(news, () => this.sync());
-    live.addEventListener("gone", () => location.reload());
-    live.addEventListener("signed-out", () => location.reload());
+    live.addEventListener("gone", lookAgain);
     document.addEventListener("htmx:afterRequest", ({ detail }) => detail.requestConfig.verb === "post" && this.sync());
     document.addEventListener("visibilitychange", () => this.#markRead());
     setInterval(() => live.failures > 2 && this.sync(), POLL);
@@ -71,10 +76,9 @@ class ChatMessages extends HTMLElement {
 
   subscribe() {
     const { chat, rev, list } = this.dataset;
-    if (!chat) return;
     const running = this.querySelector("live-reply");
     const message = running ? Number(running.closest(".message").id.split("-")[1]) : 0;
-    live.say({ type: "sub", chat, rev: Number(rev), list: Number(list), message, after: running?.seq ?? 0 });
+    live.say({ type: "sub", chat: chat ?? "", rev: Number(rev ?? 0), list: Number(list), message, after: running?.seq ?? 0 });
   }
 
   // The place up to which this page has everything for good.
@@ -107,15 +111,20 @@ class ChatMessages extends HTMLElement {
     const fragment = rendered(html);
     for (const element of [...fragment.children]) {
       if (element.matches(".message")) this.#place(element);
-      else if (element.matches("meta[name=rev]")) this.dataset.rev = element.content;
+      else if (element.matches("meta[name=rev]")) this.#standing(element);
       else this.#replace(element);
     }
     if (this.#pinned) this.#scroll();
     this.#markRead();
   }
 
+  #standing(meta) {
+    this.dataset.rev = meta.content;
+    if (meta.dataset.chapter !== this.dataset.chapter) location.reload(); // the fold is the server's to draw
+  }
+
   pend(element) {
-    document.getElementById("empty")?.remove();
+    for (const id of ["empty", "new-chapter"]) document.getElementById(id)?.remove();
     this.append(element);
     this.#pinned = true;
     this.#scroll();
@@ -152,9 +161,18 @@ class ChatMessages extends HTMLElement {
       this.querySelector(`[data-state=sending][data-client-id="${item.dataset.clientId}"]`)?.remove();
     }
     const present = document.getElementById(element.id);
-    if (!present || present.contains(document.activeElement)) return;
+    const focused = present?.contains(document.activeElement) && document.activeElement;
+    if (!present || present.querySelector(":popover-open") || focused?.matches?.("input, textarea")) return; // in use
+    const place = [...present.querySelectorAll("button")].indexOf(focused);
     present.replaceWith(element);
     htmx.process(element);
+    if (focused) this.#refocus(element.querySelectorAll("button")[place]);
+  }
+
+  // The focus goes to the button in the same place, and where that is gone, to the message box.
+  #refocus(button) {
+    button?.focus();
+    if (document.activeElement !== button) document.querySelector("#composer textarea").focus();
   }
 
   #reply(message) {
@@ -172,10 +190,10 @@ class ChatMessages extends HTMLElement {
   // The start and the end of a reply are said once each, never the text in between.
   #announce(element, present) {
     const { role, state } = element.dataset;
-    if (role !== "assistant" || present?.dataset.state === state) return;
-    const words = { waiting: "The assistant is answering.", done: "The reply is complete.", stopped: "The reply was stopped." };
-    const said = words[state] ?? (RUNNING.includes(state) ? "" : "The reply failed.");
-    if (said) document.getElementById("announcer").textContent = said;
+    const stage = (name) => (RUNNING.includes(name) ? "running" : name);
+    if (role !== "assistant" || stage(present?.dataset.state) === stage(state)) return;
+    const words = { running: "The assistant is answering.", done: "The reply is complete.", stopped: "The reply was stopped." };
+    document.getElementById("announcer").textContent = words[stage(state)] ?? "The reply failed.";
   }
 
   #look() {

@@ -1,0 +1,96 @@
+"""What the session menu does: name, protect, pin, new chapter, trash. Plain forms; the page that follows shows it."""
+
+import uuid
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from sessions_core.errors import Protected, Refusal
+from sessions_core.models import By, Chat
+
+from .requests import Request
+from .views import address_of, own_chat, show
+
+OFFERS_WHEN_PROTECTED = ("new-chat", "unprotect-and-reset")
+
+
+@login_required
+@require_POST
+def rename(request: Request, pk: uuid.UUID) -> HttpResponse:
+    chat = own_chat(request, pk)
+    try:
+        chat.rename(request.POST.get("title", ""), By(request.user))
+    except Refusal as refusal:
+        return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+    return redirect(address_of(chat))
+
+
+@login_required
+@require_POST
+def persist(request: Request, pk: uuid.UUID) -> HttpResponse:
+    chat = own_chat(request, pk)
+    try:
+        chat.protect(request.POST.get("on") == "1", By(request.user))
+    except Refusal as refusal:
+        return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+    return redirect(address_of(chat))
+
+
+@login_required
+@require_POST
+def pin(request: Request, pk: uuid.UUID) -> HttpResponse:
+    chat = own_chat(request, pk)
+    chat.pin(request.POST.get("on") == "1", By(request.user))
+    return redirect(address_of(chat))
+
+
+@login_required
+@require_POST
+def reset(request: Request, pk: uuid.UUID) -> HttpResponse:
+    """A new chapter; a persistent session answers with a notice that offers what can be done instead."""
+    chat, by = own_chat(request, pk), By(request.user)
+    try:
+        if request.POST.get("unprotect") == "1":
+            chat.protect(False, by)
+        chat.reset(by)
+    except Protected as refusal:
+        chat.notice(str(refusal), *OFFERS_WHEN_PROTECTED)
+    except Refusal as refusal:
+        return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+    return redirect(address_of(chat))
+
+
+@login_required
+@require_POST
+def unreset(request: Request, pk: uuid.UUID) -> HttpResponse:
+    chat = own_chat(request, pk)
+    try:
+        chat.undo_reset(By(request.user))
+    except Refusal as refusal:
+        return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+    return redirect(address_of(chat))
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: Request, pk: uuid.UUID) -> HttpResponse:
+    """Asks first, and says what goes; then offers the way back."""
+    chat = own_chat(request, pk)
+    if request.method != "POST":
+        template = "chat/_delete_session.html" if request.htmx else "chat/delete_session.html"
+        context = {"chat": chat, "count": chat.messages.count(), "running": chat.messages.running().exists()}
+        return render(request, template, context)
+    chat.trash(By(request.user))
+    messages.success(request, chat.name, extra_tags=f"deleted {chat.pk}")
+    return redirect("chat")
+
+
+@login_required
+@require_POST
+def restore(request: Request, pk: uuid.UUID) -> HttpResponse:
+    chat = get_object_or_404(Chat.objects.trash_of(request.user), pk=pk)
+    chat.restore(By(request.user))
+    return redirect(address_of(chat))

@@ -1,0 +1,148 @@
+"""While a reply is being written: stopping it, and what is typed meanwhile."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.screen import (
+    address_of,
+    answers,
+    box,
+    button,
+    expect_state,
+    questions,
+    say,
+    start_chat,
+    stop_button,
+    text_of,
+)
+from tests.fake_gateway import eventually
+
+
+@pytest.fixture
+def reply(held):
+    return held("It goes", " on.")
+
+
+@pytest.fixture
+def talk(person, gateway, reply):
+    return start_chat(person, gateway, reply)
+
+
+@pytest.fixture
+def page(person, talk, reply, visit):
+    """A chat whose reply is half written."""
+    page = visit(person, address_of(talk))
+    reply.next()
+    expect(text_of(answers(page))).to_have_text("It goes")
+    return page
+
+
+def waiting(page):
+    return page.get_by_role("region", name="Waiting messages").locator(".queue__item")
+
+
+# --- stop
+
+
+def by_button(page):
+    stop_button(page).click()
+
+
+def by_escape(page):
+    page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("stop", [by_button, by_escape])
+def test_stop_keeps_what_came_and_ends_the_gateways_run(page, talk, gateway, stop):
+    stop(page)
+    expect_state(answers(page), "stopped")
+    expect(answers(page)).to_contain_text("Stopped by you")
+    expect(text_of(answers(page))).to_have_text("It goes")
+    expect(stop_button(page)).to_be_hidden()
+    (request,) = gateway.requests_of(talk.key)
+    assert eventually(lambda: request.client_left)
+
+
+def test_stop_in_one_tab_shows_in_the_other(page, talk):
+    other = page.context.new_page()
+    other.goto(address_of(talk))
+    expect(stop_button(other)).to_be_visible()
+    stop_button(page).click()
+    expect_state(answers(other), "stopped")
+    expect(answers(other)).to_contain_text("Stopped by you")
+    expect(stop_button(other)).to_be_hidden()
+
+
+def test_escape_closes_the_dialog_before_it_stops_a_reply(page, reply):
+    page.get_by_role("link", name="New session…").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(stop_button(page)).to_be_visible()
+    reply.rest()
+    expect_state(answers(page), "done")
+    expect(text_of(answers(page))).to_have_text("It goes on.")
+
+
+def test_after_a_stop_one_can_go_on_or_ask_again(page):
+    stop_button(page).click()
+    button(answers(page), "Ask again (may repeat actions)").click()
+    expect_state(answers(page), "done")
+    expect(text_of(answers(page))).to_contain_text("You said: What is new?")
+    say(page, "And now?")
+    expect(text_of(answers(page).last)).to_contain_text("You said: And now?")
+
+
+# --- the queue
+
+
+def test_a_message_typed_meanwhile_waits_visibly_and_is_sent_after_the_end(page, reply):
+    say(page, "And then?")
+    expect(waiting(page)).to_have_count(1)
+    expect(waiting(page)).to_contain_text("And then?")
+    expect(waiting(page)).to_contain_text("waits for the reply before")
+    expect(questions(page)).to_have_count(1)
+    reply.rest()
+    expect(text_of(answers(page).last)).to_contain_text("You said: And then?")
+    expect(text_of(questions(page))).to_have_text(["What is new?", "And then?"])
+    expect(text_of(answers(page).first)).to_have_text("It goes on.")
+    expect(waiting(page)).to_have_count(0)
+
+
+def test_a_waiting_message_can_be_cancelled(page, talk, reply, gateway):
+    say(page, "Never mind")
+    say(page, "And then?")
+    expect(waiting(page)).to_have_count(2)
+    button(waiting(page).filter(has_text="Never mind"), "Cancel").click()
+    expect(waiting(page)).to_have_count(1)
+    reply.rest()
+    expect(text_of(answers(page).last)).to_contain_text("You said: And then?")
+    expect(text_of(questions(page))).to_have_text(["What is new?", "And then?"])
+    assert gateway.turns[talk.key] == ["What is new?", "And then?"]
+
+
+def test_a_waiting_message_shows_in_the_other_tab(page, talk):
+    other = page.context.new_page()
+    other.goto(address_of(talk))
+    expect(stop_button(other)).to_be_visible()
+    say(page, "And then?")
+    expect(waiting(other)).to_have_text(re.compile("And then\\?"))
+
+
+def test_five_wait_and_the_seventh_message_comes_back_with_the_reason(page, reply):
+    for number in range(2, 7):
+        say(page, f"Number {number}")
+    expect(waiting(page)).to_have_count(5)
+    say(page, "Number 7")
+    expect(page.get_by_role("alert")).to_contain_text("5 messages are waiting already")
+    expect(box(page)).to_have_value("Number 7")
+    expect(waiting(page)).to_have_count(5)
+    reply.rest()
+    expect(answers(page)).to_have_count(6)
+    expect_state(answers(page).last, "done")
+    box(page).press("Enter")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(text_of(answers(page).last)).to_contain_text("You said: Number 7")
+    expect(text_of(questions(page))).to_have_text(["What is new?", *(f"Number {n}" for n in range(2, 8))])
