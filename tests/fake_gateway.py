@@ -85,7 +85,11 @@ class Exchange:
         self.request = request
         self.writer = writer
         self.code = 200
-        self.headers = {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"}
+        self.headers = {
+            "content-type": "text/event-stream; charset=utf-8",
+            "transfer-encoding": "chunked",
+            "connection": "close",
+        }
         self.begun = False
         self.over = False
 
@@ -94,7 +98,7 @@ class Exchange:
             return
         self.begun = True
         lines = [f"HTTP/1.1 {self.code} Scripted", *(f"{name}: {value}" for name, value in self.headers.items())]
-        await self.wire("\r\n".join([*lines, "connection: close", "", ""]).encode())
+        await self.wire("\r\n".join([*lines, "", ""]).encode())
 
     async def body(self, data: bytes) -> None:
         await self.begin()
@@ -150,7 +154,8 @@ def status(code: int, headers: dict[str, str] | None = None, body: Any = "") -> 
 
     async def step(exchange: Exchange) -> None:
         exchange.code = code
-        exchange.headers = {"content-type": form, "content-length": str(len(data))} | (headers or {})
+        exchange.headers = {"content-type": form, "content-length": str(len(data)), "connection": "close"}
+        exchange.headers |= headers or {}
         await exchange.begin()
         exchange.cut()
         await exchange.wire(data)

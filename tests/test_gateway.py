@@ -164,10 +164,20 @@ def test_a_key_that_does_not_fit_is_refused_before_anything_is_sent(fake_gateway
     assert fake_gateway.requests == []
 
 
-def test_each_reply_has_a_connection_of_its_own(fake_gateway):
-    outcomes = ask(fake_gateway, "one", "two", "three")
-    assert [outcome.error for outcome in outcomes] == [None] * 3
-    assert all(request.closed_at for request in fake_gateway.requests)
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [head(connection=None), delta("Hi"), bare(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"), hang()],
+        [bare(b"HTTP/1.1 429 Busy\r\ncontent-length: 0\r\n\r\n"), hang()],
+    ],
+    ids=["reply", "refusal"],
+)
+def test_a_connection_that_the_gateway_keeps_open_is_not_used_again(fake_gateway, steps):
+    fake_gateway.script(KEY, steps)
+    one, two = ask(fake_gateway, "one", "two")
+    assert (one.text, one.told) == (two.text, two.told)
+    assert [request.message for request in fake_gateway.requests] == ["one", "two"]
+    assert eventually(lambda: all(request.closed_at for request in fake_gateway.requests))
 
 
 def test_a_server_that_does_not_stream_is_understood(fake_gateway):

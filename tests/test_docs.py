@@ -1,0 +1,62 @@
+"""README, docs and `.env.example` say what is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands, load_command_class
+from django.urls import URLPattern, get_resolver
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+EXAMPLE = (ROOT / ".env.example").read_text()
+SETTINGS = (ROOT / "chatapp" / "settings.py").read_text()
+
+
+def test_the_example_lists_exactly_the_settings_there_are():
+    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', SETTINGS)) | {"DATABASE_URL"}
+    assert set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == read
+
+
+def test_the_example_gives_the_real_defaults():
+    for name, default in re.findall(r"^#([A-Z_]+)=(\S+)$", EXAMPLE, re.MULTILINE):
+        assert re.search(rf'"{name}", (default=)?"?{re.escape(default)}"?\)', SETTINGS, re.IGNORECASE), name
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"manage\.py (\w+)", README))))
+def test_every_command_of_the_readme_exists(name):
+    assert name in get_commands()
+
+
+def test_every_command_of_ours_explains_itself():
+    for name, app in get_commands().items():
+        if app in ("chatapp", "sessions_core"):
+            assert load_command_class(app, name).help, name
+
+
+def test_every_file_of_the_map_exists():
+    folder = ROOT
+    for indent, name in re.findall(r"^\| `( *)([\w./*]+)`", README, re.MULTILINE):
+        if not indent:
+            folder = ROOT / name if name.endswith("/") else ROOT
+        for part in name.split():
+            assert list((folder if indent else ROOT).glob(part.rstrip("/"))), name
+
+
+def test_every_link_of_the_docs_leads_somewhere():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            assert target.startswith("https://") or (document.parent / target).exists(), (document, target)
+
+
+def test_the_socket_page_names_every_frame_and_code():
+    page = (ROOT / "docs" / "socket.md").read_text()
+    consumer = (ROOT / "chatapp" / "consumers.py").read_text()
+    for code in re.findall(r"\b4\d{3}\b", consumer.split("class ")[0]):
+        assert code in page or code == "4096", code
+    for frame in set(re.findall(r'"type": "(\w+)"', consumer)):
+        assert f"`{frame} " in page, frame
+
+
+def test_every_route_of_a_page_has_a_name():
+    assert all(pattern.name for pattern in get_resolver().url_patterns if isinstance(pattern, URLPattern))
