@@ -10,8 +10,8 @@ HEADING = re.compile(r" {0,3}#{1,6}([ \t]|$)")
 class BlockSplitter:
     """Feed it text as it comes; it gives back the blocks that nothing to come can change.
 
-    A block is closed by a blank line before a line that cannot continue it, by the closing fence of a code block, or by
-    the end of a heading's line. A list goes on over blank lines while items or indented lines follow.
+    A block is closed by a blank line, by the closing fence of a code block, or by the end of a heading's line. Lists
+    and indented code go on over blank lines; what comes after one decides whether they do.
     """
 
     def __init__(self) -> None:
@@ -19,6 +19,7 @@ class BlockSplitter:
         self.scanned = 0  # how far into it lines were looked at
         self.fence = ""
         self.in_list = False
+        self.in_code = False  # the indented kind
         self.blank = False  # the line before was blank
 
     def feed(self, text: str) -> str:
@@ -39,12 +40,14 @@ class BlockSplitter:
                 return cut if self.in_list else end
             return cut
         if not line.strip(" \t"):
+            closes = not (self.blank or self.in_list or self.in_code or start == cut)
             self.blank = True
-            return cut
+            return end if closes else cut
         starts_block = self.blank and not self._continues(line)
         self.blank = False
         if starts_block:
             self.in_list, cut = False, start
+        self.in_code = not self.in_list and is_code(line) and (self.in_code or start == cut)
         if ITEM.match(line):
             self.in_list = True
         elif fence := FENCE.match(line.lstrip() if self.in_list else line):
@@ -55,10 +58,14 @@ class BlockSplitter:
 
     def _continues(self, line: str) -> bool:
         """Whether a line after a blank one may still belong to the block before."""
-        in_code = line.startswith(("    ", "\t"))
-        return in_code or (self.in_list and (line[0] in " \t" or bool(ITEM.match(line))))
+        return (self.in_code and is_code(line)) or (self.in_list and (line[0] in " \t" or bool(ITEM.match(line))))
 
     def _closes_fence(self, line: str) -> bool:
         bare = line.strip(" \t")
-        inside = not self.in_list and line.startswith(("    ", "\t"))
+        inside = not self.in_list and is_code(line)
         return not inside and len(bare) >= len(self.fence) and not bare.strip(self.fence[0])
+
+
+def is_code(line: str) -> bool:
+    """Whether it is indented so far that it is code, where it does not belong to a paragraph or a list."""
+    return line.startswith(("    ", "\t"))

@@ -69,7 +69,7 @@ def html(text):
 @pytest.mark.parametrize(
     ("text", "closed", "still_open"),
     [
-        ("one\n\ntwo", "", "one\n\ntwo"),  # "two" may yet become "    two"
+        ("one\n\ntwo", "one\n\n", "two"),
         ("one\n\ntwo\n", "one\n\n", "two\n"),
         ("one\ntwo\n", "", "one\ntwo\n"),
         ("# one\ntwo", "# one\n", "two"),
@@ -89,7 +89,7 @@ def html(text):
         ("    a\n\n    b\n", "", "    a\n\n    b\n"),
         ("a\n\u00a0\nb\n", "", "a\n\u00a0\nb\n"),
         ("#\u00a0a\n", "", "#\u00a0a\n"),
-        ("a\n\n\n\n", "", "a\n\n\n\n"),
+        ("a\n\n\n\n", "a\n\n", "\n\n"),
         ("", "", ""),
     ],
 )
