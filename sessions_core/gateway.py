@@ -212,9 +212,9 @@ class Gateway:
                 if len(fitting) < len(text) or reply.events > MAX_EVENTS:
                     raise TooLarge
         except httpx2.RequestError:
-            raise (
-                CutOff if reply.characters else Empty("The connection to the gateway broke before any answer.")
-            ) from None
+            if not reply.finished:  # what breaks after the end was said breaks nothing
+                broke = Empty("The connection to the gateway broke before any answer.")
+                raise CutOff() if reply.characters else broke from None
         if not reply.characters:
             raise Empty
         if not reply.finished:
@@ -362,7 +362,8 @@ async def _events(raw: AsyncIterator[bytes], reply: Reply) -> AsyncIterator[str]
                     reply.finished = True
                     yield reply.cleaner.end()
                     return
-                yield _text_of(data, reply)
+                if data.strip():  # an empty event is how some servers keep the connection open
+                    yield _text_of(data, reply)
     except LineTooLong:
         raise BadReply("The gateway sent a line of more than a megabyte.") from None
     yield reply.cleaner.end()

@@ -745,3 +745,13 @@ def test_no_test_reaches_beyond_this_machine(address):
         for connect in (beyond.connect, beyond.connect_ex):
             with pytest.raises(LeavesTheMachine):
                 connect(address)
+
+
+def test_a_connection_that_breaks_after_the_end_was_said_breaks_nothing(fake_gateway):
+    outcome = after(fake_gateway, role(), delta("whole"), finish(), reset())
+    assert (outcome.text, outcome.error) == ("whole", None)
+
+
+def test_empty_events_keep_a_connection_open_and_count_for_nothing(fake_gateway):
+    outcome = after(fake_gateway, *[raw(b"data:\n\n")] * 30, role(), delta("whole"), done())
+    assert (outcome.text, outcome.error) == ("whole", None)
