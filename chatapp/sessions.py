@@ -1,6 +1,8 @@
 """What the session menu does: name, protect, pin, new chapter, trash. Plain forms; the page that follows shows it."""
 
 import uuid
+from collections.abc import Callable
+from functools import wraps
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -17,25 +19,34 @@ from .views import address_of, own_chat, show
 OFFERS_WHEN_PROTECTED = ("new-chat", "unprotect-and-reset")
 
 
+def says_why(view: Callable[[Request, uuid.UUID], HttpResponse]) -> Callable[[Request, uuid.UUID], HttpResponse]:
+    """What the domain refuses is answered with the chat's page and the reason on it."""
+
+    @wraps(view)
+    def answer(request: Request, pk: uuid.UUID) -> HttpResponse:
+        try:
+            return view(request, pk)
+        except Refusal as refusal:
+            return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+
+    return answer
+
+
 @login_required
 @require_POST
+@says_why
 def rename(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
-    try:
-        chat.rename(request.POST.get("title", ""), By(request.user))
-    except Refusal as refusal:
-        return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+    chat.rename(request.POST.get("title", ""), By(request.user))
     return redirect(address_of(chat))
 
 
 @login_required
 @require_POST
+@says_why
 def persist(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
-    try:
-        chat.protect(request.POST.get("on") == "1", By(request.user))
-    except Refusal as refusal:
-        return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+    chat.protect(request.POST.get("on") == "1", By(request.user))
     return redirect(address_of(chat))
 
 
@@ -49,6 +60,7 @@ def pin(request: Request, pk: uuid.UUID) -> HttpResponse:
 
 @login_required
 @require_POST
+@says_why
 def reset(request: Request, pk: uuid.UUID) -> HttpResponse:
     """A new chapter; a persistent session answers with a notice that offers what can be done instead."""
     chat, by = own_chat(request, pk), By(request.user)
@@ -58,19 +70,15 @@ def reset(request: Request, pk: uuid.UUID) -> HttpResponse:
         chat.reset(by)
     except Protected as refusal:
         chat.notice(str(refusal), *OFFERS_WHEN_PROTECTED)
-    except Refusal as refusal:
-        return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
     return redirect(address_of(chat))
 
 
 @login_required
 @require_POST
+@says_why
 def unreset(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
-    try:
-        chat.undo_reset(By(request.user))
-    except Refusal as refusal:
-        return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+    chat.undo_reset(By(request.user))
     return redirect(address_of(chat))
 
 
