@@ -7,6 +7,7 @@ from django.contrib.auth import logout as sign_out
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -15,7 +16,8 @@ from django.views.decorators.http import require_POST
 
 from sessions_core import links
 from sessions_core.hub import hub
-from sessions_core.models import ChatEvent, Throttle
+from sessions_core.models import ChatEvent, Throttle, User
+from sessions_core.text import clean_text
 
 from .forms import AccountForm, FirstAccountForm
 from .requests import Request
@@ -38,7 +40,7 @@ def login(request: Request) -> HttpResponse:
         return redirect("chat")
     if request.method != "POST":
         return render(request, "accounts/login.html", {"form": AuthenticationForm(request)})
-    name = request.POST.get("username", "")
+    name = clean_text(request.POST.get("username", ""))
     if not may_try(request, name):
         return render(
             request,
@@ -116,8 +118,16 @@ def first_account(request: Request, token: str) -> HttpResponse:
         raise Http404
     form = FirstAccountForm(request.POST or None)
     if form.is_valid():
-        user = form.save(commit=False)
-        user.is_staff = user.is_superuser = True
-        user.save()
-        return welcome(request, user, "first account made")
+        return welcome(request, make_first(form, token), "first account made")
     return render(request, "accounts/first_account.html", {"form": form})
+
+
+@transaction.atomic
+def make_first(form: FirstAccountForm, token: str) -> User:
+    """An administrator, if there is still nobody: the link may have been opened twice."""
+    if not links.first_account_open(token):
+        raise Http404
+    user = form.save(commit=False)
+    user.is_staff = user.is_superuser = True
+    user.save()
+    return user

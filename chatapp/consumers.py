@@ -27,7 +27,7 @@ from .doors import signed_in
 log = logging.getLogger(__name__)
 
 TICK_RUNNING, TICK_IDLE = 2.0, 20.0  # seconds, ± 20 %
-RECHECK = 30.0  # seconds between two looks at the session
+RECHECK = 5.0  # seconds, at the least, between two looks at the session
 MOST_AGE = 12 * 3600.0  # seconds
 MOST_UNACKED = 256_000  # characters
 ACK_WITHIN = 30.0  # seconds
@@ -90,7 +90,7 @@ class PageConsumer(AsyncWebsocketConsumer):
             return
         try:
             await action(frame)
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, AttributeError):
             await self.bye(BAD_FRAME)
 
     def within_rate(self) -> bool:

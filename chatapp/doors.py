@@ -1,5 +1,6 @@
 """ASGI middleware in front of Django and the socket: who is calling, from where, and how much they may send."""
 
+import re
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -13,6 +14,8 @@ from django.http import HttpRequest, parse_cookie
 from django.http.request import split_domain_port, validate_host
 
 App = Callable[[dict, Callable, Callable], Awaitable[None]]
+TOO_MUCH = b"This is more than the app takes at once. Shorten it and send it again."
+FOREIGN_CHARSET = re.compile(r"charset=(?!\s*\"?utf-?8\b)", re.IGNORECASE)
 FORWARDED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip"}
 
 
@@ -67,6 +70,8 @@ class BodyLimit:
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if FOREIGN_CHARSET.search(header(scope, b"content-type")):
+            return await self.refuse(send, 415, b"Send forms in UTF-8.")
         length = header(scope, b"content-length")
         if length and (not length.isdigit() or int(length) > limit):
             return await self.refuse(send)
@@ -81,10 +86,9 @@ class BodyLimit:
                 return await self.refuse(send)
         await self.app(scope, replay(body, receive), send)
 
-    async def refuse(self, send: Callable) -> None:
-        words = b"This is more than the app takes at once. Shorten it and send it again."
+    async def refuse(self, send: Callable, status: int = 413, words: bytes = TOO_MUCH) -> None:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": words})
 
 

@@ -21,7 +21,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-VERSION = 2  # raise it when the result changes: what is stored is then rendered anew
+VERSION = 3  # raise it when the result changes: what is stored is then rendered anew
 # What some texts can make the libraries below spend minutes on is bounded here; beyond that, text is shown plain.
 MOST_DRAWN = 200_000  # characters
 MOST_NESTED = 100  # elements in each other; the sanitiser needs the square of that

@@ -32,7 +32,8 @@ def database(say: Say) -> None:
     refuse_newer(executor)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
-        copy_aside(say)
+        if executor.loader.applied_migrations:
+            copy_aside(say)
         say("Preparing the database …")
         call_command("migrate", verbosity=0, interactive=False)
 

@@ -3,10 +3,11 @@
 import os
 import re
 import sys
+import zoneinfo
 from ipaddress import ip_network
 from pathlib import Path
-from typing import NoReturn
-from urllib.parse import urlsplit
+from typing import Any, NoReturn
+from urllib.parse import SplitResult, urlsplit
 
 import environ
 from django.core.management.utils import get_random_secret_key
@@ -19,8 +20,34 @@ def refuse(sentence: str) -> NoReturn:
 
 
 ROOT = Path(__file__).resolve().parent.parent
-env = environ.FileAwareEnv()  # every variable also as <NAME>_FILE, for secrets
-environ.Env.read_env(os.environ.get("WEBCHAT_ENV_FILE", ROOT / ".env"))
+env = environ.Env()
+environ.Env.read_env(os.environ.get("WEBCHAT_ENV_FILE", ROOT / ".env"), parse_comments=True)
+os.umask(0o077)  # what is stored is for this user's eyes, also in a folder that others may enter
+
+
+def secret(name: str) -> str:
+    """A setting that may come from the file that <NAME>_FILE names; taken as it is, but for a newline at the end."""
+    path = os.environ.get(f"{name}_FILE")
+    try:
+        return (Path(path).read_text() if path else os.environ.get(name, "")).strip()
+    except OSError as error:
+        refuse(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.")
+
+
+def address(name: str, example: str) -> SplitResult:
+    """An address without a path, in small letters; empty when it is not set."""
+    value = env.str(name, "").strip().rstrip("/")
+    try:
+        parts = urlsplit(value)
+        port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
+    except ValueError:
+        refuse(f"{name} is no address. It looks like {example}.")
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        refuse(f"{name} is no address. It looks like {example}.")
+    if parts.username or parts.password:
+        refuse(f"{name} must not carry a name or a password.")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return parts._replace(netloc=host + port)
 
 
 # --- Data: never in the clone, which `git clean` empties
@@ -46,21 +73,21 @@ def stored_secret_key() -> str:
     return path.read_text().strip()
 
 
-SECRET_KEY = env.str("SECRET_KEY", "") or stored_secret_key()
+SECRET_KEY = secret("SECRET_KEY") or stored_secret_key()
 DEBUG = env.bool("DEBUG", False)
 
 
 # --- Where it is reached
 
-PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
-public = urlsplit(PUBLIC_URL)
-if PUBLIC_URL and (public.scheme not in ("http", "https") or not public.hostname or public.path):
+public = address("PUBLIC_URL", "https://chat.example.org")
+PUBLIC_URL = public.geturl()
+if public.path:
     refuse("PUBLIC_URL is scheme and host, such as https://chat.example.org, and no path.")
 
 HTTPS = public.scheme == "https"
 ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS", default=[]), "localhost", "127.0.0.1", "[::1]"]
 if public.hostname:
-    ALLOWED_HOSTS.append(public.hostname)
+    ALLOWED_HOSTS.append(f"[{public.hostname}]" if ":" in public.hostname else public.hostname)
 if "*" in ALLOWED_HOSTS:
     refuse("ALLOWED_HOSTS may not be '*': name the hosts, or set PUBLIC_URL.")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
@@ -82,21 +109,18 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- The gateway
 
-OPENCLAW_GATEWAY_URL = env.str("OPENCLAW_GATEWAY_URL", "").rstrip("/").removesuffix("/v1")
-OPENCLAW_GATEWAY_TOKEN = env.str("OPENCLAW_GATEWAY_TOKEN", "")
+gateway = address("OPENCLAW_GATEWAY_URL", "http://127.0.0.1:18789")
+if gateway.hostname in ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254"):
+    refuse("OPENCLAW_GATEWAY_URL names a cloud's metadata service, which is no gateway.")
+OPENCLAW_GATEWAY_URL = gateway.geturl().removesuffix("/v1")
+OPENCLAW_GATEWAY_TOKEN = secret("OPENCLAW_GATEWAY_TOKEN")
+if not OPENCLAW_GATEWAY_TOKEN.isprintable() or not OPENCLAW_GATEWAY_TOKEN.isascii():
+    refuse("OPENCLAW_GATEWAY_TOKEN has characters that cannot be sent; it is one line of letters, digits and signs.")
 OPENCLAW_AGENT_ID = env.str("OPENCLAW_AGENT_ID", "main")
 if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", OPENCLAW_AGENT_ID):
     refuse(
         f"OPENCLAW_AGENT_ID is an agent's id in small letters, digits, - and _, such as main; not {OPENCLAW_AGENT_ID}."
     )
-if OPENCLAW_GATEWAY_URL:
-    gateway = urlsplit(OPENCLAW_GATEWAY_URL)
-    if gateway.scheme not in ("http", "https") or not gateway.hostname:
-        refuse("OPENCLAW_GATEWAY_URL is an address such as http://127.0.0.1:18789 or https://gateway.example.org.")
-    if gateway.username or gateway.password:
-        refuse("OPENCLAW_GATEWAY_URL must not carry a password; set OPENCLAW_GATEWAY_TOKEN.")
-    if gateway.hostname in ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254"):
-        refuse("OPENCLAW_GATEWAY_URL names a cloud's metadata service, which is no gateway.")
 
 SESSION_DEFAULT_PERSISTENT = env.bool("SESSION_DEFAULT_PERSISTENT", False)
 
@@ -116,8 +140,13 @@ POSTGRESQL_OPTIONS = {
 }
 
 
-def database() -> dict:
-    config = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA / 'webchat.sqlite3'}")
+def database() -> dict[str, Any]:
+    config: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA / "webchat.sqlite3")}
+    if url := secret("DATABASE_URL"):
+        try:
+            config = environ.Env.db_url_config(url)
+        except Exception:
+            refuse("DATABASE_URL is no address of a database, such as postgres://user:password@host:5432/webchat.")
     sqlite = config["ENGINE"] == "django.db.backends.sqlite3"
     return config | {"OPTIONS": config.get("OPTIONS", {}) | (SQLITE_OPTIONS if sqlite else POSTGRESQL_OPTIONS)}
 
@@ -206,6 +235,11 @@ AUTH_PASSWORD_VALIDATORS = [
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
+if TIME_ZONE not in zoneinfo.available_timezones():
+    refuse(f"TIME_ZONE {TIME_ZONE} is no time zone. It looks like Europe/Berlin.")
+LOG_LEVEL = env.str("LOG_LEVEL", "WARNING").upper()
+if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+    refuse("LOG_LEVEL is DEBUG, INFO, WARNING or ERROR.")
 USE_I18N = False
 USE_TZ = True
 LOGGING = {
@@ -218,5 +252,7 @@ LOGGING = {
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "WARNING")},
+    # Anybody can send a wrong Host: a traceback for each would bury the rest.
+    "loggers": {"django.security.DisallowedHost": {"handlers": [], "propagate": False}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }

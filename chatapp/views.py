@@ -103,8 +103,10 @@ def new(request: Request) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "POST"])
 def create(request: Request) -> HttpResponse:
+    if request.method != "POST":
+        return redirect("chat")
     form = ChatForm(request.POST)
     if not form.is_valid():
         return HttpResponse("The form is not complete. Reload the page and try again.", status=400)
@@ -148,6 +150,8 @@ def messages(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
     if request.method == "POST":
         return send(request, chat)
+    if not request.htmx:  # a fragment is no page: after signing in again, or by a reload after a refusal
+        return redirect(address_of(chat))
     before, after = request.GET.get("before", ""), request.GET.get("after", "")
     if before:
         conversation = chat.conversation(before=place(before))

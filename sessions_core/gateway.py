@@ -31,7 +31,7 @@ import orjson
 
 from .secrets import redact
 from .sse import EventDecoder, LineTooLong
-from .text import StreamCleaner
+from .text import StreamCleaner, clean_text
 
 CONNECT_TIMEOUT = 10  # seconds
 START_TIMEOUT = 300  # seconds until the response's headers
@@ -349,7 +349,7 @@ def _words(body: Any) -> str:
     if isinstance(body, dict):
         body = body.get("error", body)
         body = body.get("message", "") if isinstance(body, dict) else body
-    return redact(str(body or ""))[:300]
+    return clean_text(redact(str(body or "")))[:300]
 
 
 async def _events(raw: AsyncIterator[bytes], reply: Reply) -> AsyncIterator[str]:
@@ -398,9 +398,11 @@ def _text_in(document: dict[str, Any], part: str, reply: Reply) -> str:
     """Choice 0's content; the rest of what a chunk may carry (tool calls, other choices) is not text."""
     if document.get("error"):
         raise UpstreamError(f"{UpstreamError.says} It says: {_words(document)}")
-    reply.upstream_id = reply.upstream_id or str(document.get("id") or "")
+    reply.upstream_id = reply.upstream_id or clean_text(str(document.get("id") or ""))[:200]
     if isinstance(document.get("usage"), dict):
-        reply.usage = document["usage"]
+        reply.usage = {
+            clean_text(name): n for name, n in document["usage"].items() if type(n) is int and 0 <= n < 2**53
+        }
     choices = document.get("choices")
     found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     choice = next((choice for choice in found if choice.get("index", 0) == 0), {})

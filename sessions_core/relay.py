@@ -10,9 +10,9 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
@@ -37,6 +37,7 @@ CLAIM = 0.2  # seconds, when no hint comes
 CAPACITY = 500  # replies
 MOST_UNWRITTEN = 1_000_000  # characters per reply, then the gateway is not read further
 ENDS_PER_FLUSH = 20
+LAST_WRITES = 5.0  # seconds at the end of a drain; what cannot be written by then is interrupted by its lease
 RETRIES = 2
 FIRST_PAUSE = 0.5  # seconds before the second attempt, three times as long before the third
 RETRY_WITHIN = 60.0  # seconds
@@ -127,6 +128,14 @@ class Relay:
         if not task.cancelled() and (error := task.exception()):
             log.error("A task of the relay failed", exc_info=error)
 
+    @contextmanager
+    def surviving(self, what: str) -> Iterator[None]:
+        """One bad turn of a loop that everybody depends on is logged, and the loop goes on."""
+        try:
+            yield
+        except Exception:
+            log.exception("The relay's %s failed once", what)
+
     def hint(self, event: dict[str, Any]) -> None:
         if event["type"] == "waiting":
             self.waiting.set()
@@ -146,7 +155,8 @@ class Relay:
                 "shutdown",
                 "The server was restarted while this was being written; what arrived is kept.",
             )
-        while self.running:
+        until = monotonic() + LAST_WRITES
+        while self.running and monotonic() < until:
             await asyncio.sleep(0.02)
         self.hub.unsubscribe("relay", self.hint)
         for task in list(self.tasks):
@@ -172,12 +182,16 @@ class Relay:
     async def claim_for_ever(self) -> None:
         while not self.draining:
             self.waiting.clear()
-            room = self.capacity - len(self.running)
-            if room > 0 and monotonic() >= self.paused_until:
-                for reply in await self.write(Message.objects.claim, self.process, min(room, 50)):
-                    self.begin(reply)
+            with self.surviving("claim"):
+                await self.claim()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.waiting.wait(), CLAIM)
+
+    async def claim(self) -> None:
+        room = self.capacity - len(self.running)
+        if room > 0 and monotonic() >= self.paused_until:
+            for reply in await self.write(Message.objects.claim, self.process, min(room, 50)):
+                self.begin(reply)
 
     def begin(self, reply: Message) -> None:
         running = Running(reply)
@@ -257,10 +271,12 @@ class Relay:
             if self.work.is_set() or now - beaten >= BEAT:
                 self.work.clear()
                 self.first.clear()
-                await self.flush()
+                with self.surviving("flush"):
+                    await self.flush()
                 beaten = monotonic()
             if self.running and now - polled >= STOP_POLL:
-                await self.poll_stops()
+                with self.surviving("stop poll"):
+                    await self.poll_stops()
                 polled = now
 
     async def wait_for_work(self, not_before: float) -> None:
@@ -281,7 +297,7 @@ class Relay:
                 self.publish_delta(self.running[pk], batch[pk])
         for running in ended:
             if running.reply.pk in self.running:
-                await self.settle(running)
+                await self.settle_somehow(running)
         if any(running.ending for running in self.running.values()):
             self.work.set()
 
@@ -316,6 +332,16 @@ class Relay:
         event = {"type": "block", "message": running.reply.pk, "start": start, "upto": upto, "html": html}
         self.hub.publish(("chat", running.reply.chat_id), event)
 
+    async def settle_somehow(self, running: Running) -> None:
+        """One reply that cannot be settled as it is must not hold up the others: it ends without its details."""
+        try:
+            await self.settle(running)
+        except Exception:
+            log.exception("Reply %s could not be settled", running.reply.pk)
+            self.running.pop(running.reply.pk, None)
+            with self.surviving("settle"):
+                await self.write(partial(running.reply.interrupt, self.process, "internal"))
+
     async def settle(self, running: Running) -> None:
         ending, known = running.ending, running.known
         assert ending is not None
@@ -348,7 +374,8 @@ class Relay:
 
     async def reap_for_ever(self) -> None:
         while not self.draining:
-            await self.write(reap)
+            with self.surviving("reaper"):
+                await self.write(reap)
             await asyncio.sleep(BEAT)
 
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatapp.markdown import render
@@ -49,7 +49,7 @@ LINES = st.sampled_from(
     ["", " ", "a", "# a", "- a", "  a", "```", "~~~py", "    a", "| a |", "> a", "1. a", "\u00a0", "```x```"]
 )
 ANYTHING = st.lists(LINES | st.text("ab`~#-+1.>| \t\u00a0", max_size=5), max_size=20).map("\n".join)
-more = settings(max_examples=120, deadline=None)
+more = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def pieces_of(text, places):

@@ -388,6 +388,7 @@ def test_an_old_socket_is_renewed(cookie, chat, monkeypatch):
 @pytest.mark.parametrize(
     "frame",
     [
+        *('{"type":"sub","chat":5}', '{"type":"sub","chat":["a"]}'),
         *("[]", "null", "1", '"x"', "{}", '{"type":1}', '{"type":"delete"}', "not json", "[" * 4000, "x" * 5000),
         *('{"type":"sub"}', '{"type":"sub","chat":"x"}', '{"type":"sub","chat":null}', '{"type":"ping","t":-1}'),
         *('{"type":"ping","t":1.5}', '{"type":"ping","t":true}', '{"type":"ping","t":1' + "0" * 400 + "}"),

@@ -96,3 +96,8 @@ def test_a_body_over_the_limit_is_refused_whether_announced_or_not(settings):
     assert body([b"12345", b"678901"]) == (413, [])
     assert body([], [(b"content-length", b"11")]) == (413, [])
     assert body([], [(b"content-length", b"nonsense")]) == (413, [])
+
+
+def test_a_form_in_another_charset_is_refused():
+    assert body([], [(b"content-type", b"application/x-www-form-urlencoded; charset=utf-16")])[0] == 415
+    assert body([b"x"], [(b"content-type", b"application/x-www-form-urlencoded; charset=UTF-8")])[0] == 200

@@ -270,14 +270,14 @@ def test_a_gateway_that_leaves_within_the_head_may_have_seen_the_message(fake_ga
 
 def test_silence_before_the_head_ends_at_the_start_timeout_and_the_connection_with_it(fake_gateway):
     began = monotonic()
-    outcome = after(fake_gateway, hang(), start_timeout=0.1)
+    outcome = after(fake_gateway, hang(), start_timeout=0.3)
     assert outcome.told == ("failed", "timeout_start", False)
-    assert 0.1 <= monotonic() - began < 2
-    assert eventually(lambda: fake_gateway.requests[0].client_left)
+    assert 0.3 <= monotonic() - began < 5
+    assert eventually(lambda: fake_gateway.requests and fake_gateway.requests[0].client_left)
 
 
 def test_silence_after_the_head_is_patience(fake_gateway):
-    outcome = after(fake_gateway, role(), sleep(0.3), ping(), sleep(0.1), delta("Hi"), done(), start_timeout=0.2)
+    outcome = after(fake_gateway, role(), sleep(0.4), ping(), sleep(0.1), delta("Hi"), done(), start_timeout=0.3)
     assert (outcome.text, outcome.error) == ("Hi", None)
 
 

@@ -14,7 +14,7 @@ from sessions_core.gateway import Gateway
 from sessions_core.hub import Hub, hub
 from sessions_core.models import Chat, Delta, Message, User
 from sessions_core.relay import Relay
-from tests.fake_gateway import answer, cut, delta, done, error, hang, reset, role, sleep, status, wait, words
+from tests.fake_gateway import answer, cut, delta, done, error, event, hang, reset, role, sleep, status, wait, words
 from tests.loops import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -494,3 +494,69 @@ def test_twenty_minutes_of_silence_end_in_the_whole_answer(chat, fake_gateway):
 
     run(scenario(), HurriedLoop)
     assert chat.messages.replies().get().text == "before after"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"error": {"message": "bad \ud83d"}},
+        {"id": "\ud83d\x00", "choices": []},
+        {"usage": {"b": float("inf"), "\ud83d": 1, "n": 10**400, "ok": 3}, "choices": []},
+    ],
+)
+def test_what_no_database_can_hold_ends_one_reply_and_none_of_the_others(ada, fake_gateway, odd):
+    chats = [Chat.objects.start(ada) for _ in range(2)]
+    fake_gateway.script(chats[0].key, [role(), event(odd), delta("text"), done()])
+
+    async def scenario():
+        async with working(fake_gateway):
+            for chat in chats:
+                await db(chat.receive)("Hello")
+            return [await settled(chat) for chat in chats]
+
+    first, second = run(scenario())
+    assert first.state in ("done", "failed")
+    assert second.state == "done"
+
+
+def test_a_reply_that_cannot_be_settled_holds_up_nobody(ada, fake_gateway, monkeypatch):
+    chats = [Chat.objects.start(ada) for _ in range(2)]
+    real = Message.settle
+
+    def settle(self, state, **details):
+        if self.chat_id == chats[0].pk and state == "done":
+            raise ValueError("nobody thought of this")
+        return real(self, state, **details)
+
+    monkeypatch.setattr(Message, "settle", settle)
+
+    async def scenario():
+        async with working(fake_gateway):
+            for chat in chats:
+                await db(chat.receive)("Hello")
+            return [await settled(chat) for chat in chats]
+
+    assert [reply.state for reply in run(scenario())] == ["interrupted", "done"]
+
+
+@pytest.mark.parametrize("verb", ["claim", "append", "stop_wanted"])
+def test_a_loop_that_fails_once_goes_on(chat, fake_gateway, monkeypatch, verb):
+    from sessions_core.models.message import MessageQuerySet
+
+    real = getattr(MessageQuerySet, verb)
+    failures = iter([True])
+
+    def once(self, *args):
+        if next(failures, False):
+            raise ValueError("nobody thought of this")
+        return real(self, *args)
+
+    monkeypatch.setattr(type(Message.objects), verb, lambda self, *args: once(self.get_queryset(), *args))
+    fake_gateway.script(None, answer(words("x", 10), pace=0.1))
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            return await settled(chat)
+
+    assert run(scenario()).state == "done"

@@ -4,7 +4,7 @@ from contextlib import suppress
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sessions_core.sse import MAX_LINE, EventDecoder, LineTooLong
@@ -18,7 +18,7 @@ TOKENS = st.sampled_from(
     ]
 )
 STREAMS = st.lists(TOKENS, max_size=30).map(b"".join)
-more = settings(max_examples=100, deadline=None)
+more = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def decoded(*pieces):

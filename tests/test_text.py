@@ -4,7 +4,7 @@ import unicodedata
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sessions_core.text import MAX_NAME, StreamCleaner, clean_name, clean_text, has_visible, utf16_length
@@ -22,7 +22,7 @@ TRICKY = st.sampled_from(
     ]
 )
 TEXTS = st.lists(TRICKY | st.characters(), max_size=25).map("".join)
-more = settings(max_examples=100, deadline=None)
+more = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def in_pieces(text, places):

@@ -119,13 +119,36 @@ def test_a_full_queue_refuses_with_409(client, chat):
 
 def test_updates_hold_all_after_a_place(client, chat):
     send(client, chat, "one")
-    fragment = client.get(f"/chats/{chat.pk}/messages/?after=1").content.decode()
+    fragment = client.get(f"/chats/{chat.pk}/messages/?after=1", headers=HTMX).content.decode()
     assert 'data-seq="2"' in fragment and 'data-seq="1"' not in fragment
+
+
+def test_an_address_that_is_no_page_leads_to_one(client, chat):
+    """After signing in again, or by a reload after a refusal."""
+    assert client.get(f"/chats/{chat.pk}/messages/").url == f"/chat/?session={chat.key}"
+    assert client.get("/chats/").url == "/chat/"
+
+
+def test_copying_a_reply_means_this_version_of_it(client, chat):
+    chat.receive("one")
+    chat.stop()
+    old = chat.messages.replies().get()
+    Message.objects.filter(pk=old.pk).update(text="the earlier one")
+    new = chat.retry(old)
+    chat.stop()
+    Message.objects.filter(pk=new.pk).update(text="the later one")
+    page = client.get(f"/chat/?session={chat.key}").content.decode()
+    assert f'data-from="#source-{new.pk}"' in page
+    assert f'<template id="source-{new.pk}">the later one</template>' in page
+
+
+def test_a_nul_in_an_address_is_just_unknown(client, chat):
+    assert client.get("/chat/", {"session": "webchat-\x00"}).status_code == 404
 
 
 @pytest.mark.parametrize("place", ["-1", "10000000000000000000", "x", "", "1e3", "٣٣٣٣٣٣٣٣٣٣٣"])
 def test_a_senseless_place_is_the_beginning(client, chat, place):
-    assert client.get(f"/chats/{chat.pk}/messages/", {"after": place}).status_code == 200
+    assert client.get(f"/chats/{chat.pk}/messages/", {"after": place}, headers=HTMX).status_code == 200
     assert client.get("/chat/", {"session": chat.key, "before": place}).status_code == 200
 
 
@@ -134,7 +157,7 @@ def test_earlier_messages_are_a_page_of_their_own(client, chat):
         chat._place(Message(role="notice", text=f"note {n}."), "sent")
     page = client.get(f"/chat/?session={chat.key}").content.decode()
     assert "note 119." in page and "note 69." not in page and "before=71" in page
-    older = client.get(f"/chats/{chat.pk}/messages/?before=71").content.decode()
+    older = client.get(f"/chats/{chat.pk}/messages/?before=71", headers=HTMX).content.decode()
     assert "note 69." in older and "note 20." in older and "note 19." not in older and "before=21" in older
     assert "note 69." in client.get(f"/chat/?session={chat.key}&before=71").content.decode()
 

@@ -20,6 +20,7 @@ from .user import User
 KEY_LENGTH = len(KEY_PREFIX) + 36
 MAX_QUEUED = 5
 PAGE = 50  # messages
+MAX_KEY = 3 * MAX_NAME  # casefold() makes up to three characters of one
 AUTO_TITLE = 60  # characters
 
 models.CharField.register_lookup(Length)
@@ -38,7 +39,7 @@ class Chat(models.Model):
     agent = models.CharField(max_length=64, blank=True)
     openclaw_session_key = models.CharField(max_length=200, null=True, blank=True, unique=True)
     title = models.CharField(max_length=MAX_NAME, blank=True)
-    title_key = models.CharField(max_length=2 * MAX_NAME, blank=True, editable=False)
+    title_key = models.CharField(max_length=MAX_KEY, blank=True, editable=False)
     title_source = models.CharField(max_length=4, choices=TitleSource, default=TitleSource.AUTO)
     persistent = models.BooleanField(default=False, help_text="Protected: cannot be reset.")
     user_created = models.BooleanField(default=False)
@@ -365,7 +366,7 @@ class PastTitle(models.Model):
     """A name a chat once had: old addresses keep resolving."""
 
     chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="past_titles")
-    title_key = models.CharField(max_length=2 * MAX_NAME, db_index=True)
+    title_key = models.CharField(max_length=MAX_KEY, db_index=True)
 
     def __str__(self) -> str:
         return self.title_key

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 
 from .. import errors
 from ..hub import hub
-from ..text import clean_name
+from ..text import clean_name, clean_text
 from .event import ChatEvent
 from .message import Message
 from .user import User
@@ -55,6 +55,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def called(self, reference: str) -> "Chat":
         """The chat a person means by a key, a name, an old name or `main`; Chat.DoesNotExist otherwise."""
+        reference = clean_text(reference)
         if reference == "main":
             return self.get(openclaw_session_key=None)
         if reference.startswith(KEY_PREFIX):

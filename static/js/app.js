@@ -5,3 +5,6 @@ import "./small-elements.js";
 import { live } from "./socket.js";
 
 live.open();
+
+// Times are shown in the reader's zone; the server has no other way to know it.
+document.cookie = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone}; path=/; max-age=31536000; samesite=lax`;

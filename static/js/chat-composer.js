@@ -1,7 +1,6 @@
 // The message box: Enter sends, and what was sent stays in an outbox until the server has it.
 
 const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; then the person decides
-const OUTBOX = "outbox";
 const SIGNED_OUT = "You are signed out. Sign in in another tab, then send this again.";
 const STALE = "This page is too old to send from. Reload it; your text stays here.";
 
@@ -13,9 +12,12 @@ function uuid() {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
+// A person's own, in a browser that others may use too.
+const mine = (what) => `${what}:${document.querySelector("chat-composer").dataset.user}`;
+
 const outbox = {
-  all: () => JSON.parse(sessionStorage.getItem(OUTBOX) ?? "[]"),
-  keep: (entries) => sessionStorage.setItem(OUTBOX, JSON.stringify(entries)),
+  all: () => JSON.parse(sessionStorage.getItem(mine("outbox")) ?? "[]"),
+  keep: (entries) => sessionStorage.setItem(mine("outbox"), JSON.stringify(entries)),
   add: (entry) => outbox.keep([...outbox.all(), entry]),
   remove: (id) => outbox.keep(outbox.all().filter((entry) => entry.fields.client_id !== id)),
 };
@@ -34,8 +36,19 @@ class ChatComposer extends HTMLElement {
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.box.addEventListener("input", () => this.#grow());
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop(event));
+    this.#restore();
     this.#grow();
     for (const entry of outbox.all()) this.#queue(entry);
+  }
+
+  // What is in the box survives a reload; a chat that did not exist yet is "new".
+  #restore() {
+    const place = mine(`box:${this.form.elements.id ? "new" : this.form.dataset.chat}`);
+    this.box.value ||= sessionStorage.getItem(place) ?? "";
+    addEventListener("pagehide", () => {
+      if (this.box.value) sessionStorage.setItem(place, this.box.value);
+      else sessionStorage.removeItem(place);
+    });
   }
 
   #key(event) {
@@ -102,8 +115,9 @@ class ChatComposer extends HTMLElement {
     if (response.redirected) return this.#giveBack(SIGNED_OUT, entry, picture);
     if (response.status === 403) return this.#giveBack(STALE, entry, picture);
     const words = await response.text();
-    if (!response.ok) return this.#giveBack(words.slice(0, 300), entry, picture);
-    if (picture) this.messages.merge(words);
+    if (response.ok) return picture && this.messages.merge(words);
+    const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
+    this.#giveBack(plain ? words : `Not sent (${response.status}). The chat may be gone; reload the page.`, entry, picture);
   }
 
   // What could not be sent goes back into the box, before what was typed since.

@@ -57,6 +57,9 @@ def test_a_data_folder_that_cannot_be_made_is_refused_in_a_sentence(tmp_path):
         *(("DATABASE_URL", "postgres://127.0.0.1:1/x"), ("OPENCLAW_GATEWAY_URL", "gateway:1")),
         *(("OPENCLAW_GATEWAY_URL", "http://u:p@127.0.0.1:1"), ("OPENCLAW_GATEWAY_URL", "http://169.254.169.254")),
         *(("TRUSTED_PROXIES", "nonsense"), ("OPENCLAW_AGENT_ID", "Not an id")),
+        *(("PUBLIC_URL", "http://[::1"), ("PUBLIC_URL", "https://u:p@h"), ("OPENCLAW_GATEWAY_URL", "http://h:99999")),
+        *(("TIME_ZONE", "Mars/X"), ("LOG_LEVEL", "loud"), ("DATABASE_URL", "foo://x")),
+        ("OPENCLAW_GATEWAY_TOKEN_FILE", "/nowhere/token"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_in_a_sentence(tmp_path, name, value):
@@ -105,3 +108,34 @@ def test_an_idle_connection_does_not_hold_up_the_end(server):
 def test_the_data_folder_and_the_key_are_for_their_owner_only(server):
     assert server.data.stat().st_mode & 0o077 == 0
     assert (server.data / "secret_key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["ha#sh", "qu?x=1", "per%41cent", "with space", "Überall"])
+def test_any_folder_may_hold_the_data_and_only_its_owner_reads_it(tmp_path, name):
+    (tmp_path / name).mkdir(mode=0o755)
+    server = Server(tmp_path / name).start()
+    try:
+        server.first_account()
+        files = [file for file in (tmp_path / name).iterdir() if file.is_file()]
+        assert {file.name for file in files} >= {"webchat.sqlite3", "secret_key"}
+        assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+        assert "Copying" not in server.log.read_text()
+    finally:
+        server.end()
+
+
+def test_secrets_come_from_files_and_are_taken_as_they_are(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("$dollar#hash\n")
+    code = (
+        "import chatapp.settings as s; print(s.OPENCLAW_GATEWAY_TOKEN, s.SECRET_KEY, s.PUBLIC_URL, s.OPENCLAW_AGENT_ID)"
+    )
+    file = tmp_path / "env"
+    file.write_text("PUBLIC_URL=https://Chat.Example.org:443/  # where it is\nOPENCLAW_AGENT_ID=work   # the agent\n")
+    env = own_environment(
+        WEBCHAT_DATA=str(tmp_path / "data"), OPENCLAW_GATEWAY_TOKEN_FILE=str(token), SECRET_KEY="$x" * 30
+    )
+    said = subprocess.check_output(
+        [sys.executable, "-c", code], cwd=ROOT, env=env | {"WEBCHAT_ENV_FILE": str(file)}, text=True
+    )
+    assert said.split() == ["$dollar#hash", "$x" * 30, "https://chat.example.org", "work"]

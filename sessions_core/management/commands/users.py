@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
     def deactivate(self, *, name: str, **_: Any) -> None:
         self.named(name).deactivate()
-        self.stdout.write(f"{name} is deactivated and signed out everywhere. The chats are kept.")
+        self.stdout.write(f"{name} is deactivated; open pages close within half a minute. The chats are kept.")
 
     def list(self, *, json: bool, **_: Any) -> None:
         users = User.objects.order_by("username")
