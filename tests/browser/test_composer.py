@@ -154,3 +154,22 @@ def test_on_a_touch_device_enter_breaks_the_line_and_the_button_sends(person, ta
     expect(answers(page)).to_have_count(2)
     expect_state(answers(page).last, "done")
     assert messages_of(talk) == ["What is new?", "One\ntwo"]
+
+
+def test_what_is_in_the_box_survives_a_reload_and_stays_with_its_chat(page, person, talk):
+    other = person.chat("Something else")
+    box(page).fill("not sent yet")
+    page.reload()
+    expect(box(page)).to_have_value("not sent yet")
+    page.goto(address_of(other))
+    expect(box(page)).to_have_value("")
+    page.goto(address_of(talk))
+    expect(box(page)).to_have_value("not sent yet")
+
+
+def test_text_that_a_stale_page_could_not_send_survives_the_reload_it_asks_for(page, person):
+    page.context.clear_cookies(name="csrf")
+    say(page, "written with care")
+    expect(page.get_by_role("alert")).to_contain_text("too old to send from")
+    page.reload()
+    expect(box(page)).to_have_value("written with care")

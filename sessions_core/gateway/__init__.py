@@ -1,0 +1,217 @@
+"""The gateway: with its two neighbours the only code that knows the wire."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import cached_property
+from typing import Any
+
+from ..secrets import redact
+from .errors import (
+    AuthRefused,
+    BadReply,
+    Busy,
+    CutOff,
+    Down,
+    Empty,
+    Failed,
+    GatewayError,
+    NotOffered,
+    Rejected,
+    StartTimeout,
+    TooLarge,
+    TotalTimeout,
+    Unreachable,
+    UpstreamError,
+    from_connection,
+    from_status,
+)
+from .reading import Reply, events, whole
+
+__all__ = [
+    "AuthRefused",
+    "BadReply",
+    "Busy",
+    "CutOff",
+    "Down",
+    "Empty",
+    "Failed",
+    "Gateway",
+    "GatewayError",
+    "NotOffered",
+    "Rejected",
+    "Reply",
+    "StartTimeout",
+    "TooLarge",
+    "TotalTimeout",
+    "Unreachable",
+    "UpstreamError",
+]
+
+CONNECT_TIMEOUT = 10  # seconds
+START_TIMEOUT = 300  # seconds until the response's headers
+TOTAL_TIMEOUT = 24 * 3600  # seconds; silence in between is patience: an agent's tool may run for an hour
+MAX_REPLY = 2_000_000  # characters
+MAX_EVENTS = 200_000
+WIRE_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+class Gateway:
+    """An OpenClaw gateway at an address, spoken to as the OpenAI SDK speaks, one connection per reply."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        start_timeout: float = START_TIMEOUT,
+        total_timeout: float = TOTAL_TIMEOUT,
+    ):
+        self.url = url
+        self.token = token
+        self.start_timeout = start_timeout
+        self.total_timeout = total_timeout
+
+    async def stream(self, turns: list[dict[str, str]], key: str, agent: str, reply: Reply) -> AsyncGenerator[str]:
+        """The text of the reply in pieces as they come; closing the iterator stops the run on the gateway.
+
+        Raises a GatewayError; `reply` is filled on the way.
+        """
+        async with self._open(turns, key, agent) as response:
+            async for text in self._read(response, reply):
+                yield text
+
+    def _open(self, turns: list[dict[str, str]], key: str, agent: str) -> "_Open":
+        if not WIRE_KEY.fullmatch(key):
+            raise Rejected(f"The session key {key!r} does not fit the gateway.")
+        create = self.client.chat.completions.with_streaming_response.create(
+            model=f"openclaw:{key}",
+            messages=turns,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_headers={
+                "x-openclaw-agent-id": agent,
+                "x-openclaw-session-key": f"agent:{agent}:{key}",
+                "accept-encoding": "identity",
+            },
+        )
+        return _Open(create, self.start_timeout)
+
+    async def _read(self, response: Any, reply: Reply) -> AsyncIterator[str]:
+        """The pieces of one response, whatever form it came in."""
+        import httpx2
+
+        form = response.headers.get("content-type", "").split(";")[0].strip()
+        pieces = {"text/event-stream": events, "application/json": whole}.get(form.lower())
+        if pieces is None:
+            named = redact(form)[:100] or "something without a type"
+            raise BadReply(f"The gateway answered with {named}, not with a reply.")
+        try:
+            async for text in pieces(response.http_response.aiter_raw(), reply):
+                fitting = text[: MAX_REPLY - reply.characters]
+                reply.characters += len(fitting)
+                if fitting:
+                    yield fitting
+                if len(fitting) < len(text) or reply.events > MAX_EVENTS:
+                    raise TooLarge
+        except httpx2.RequestError:
+            if not reply.finished:  # what breaks after the end was said breaks nothing
+                broke = Empty("The connection to the gateway broke before any answer.")
+                raise CutOff() if reply.characters else broke from None
+        if not reply.characters:
+            raise Empty
+        if not reply.finished:
+            raise CutOff
+
+    @cached_property
+    def client(self) -> Any:
+        """The SDK's client; imported here because importing it takes up to two seconds."""
+        import httpx2
+        from openai import AsyncOpenAI, DefaultAioHttpClient
+        from openai._vendor.httpx_aiohttp import AiohttpTransport
+
+        http_client = DefaultAioHttpClient(
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),
+            transport=AiohttpTransport(client=_session),
+            event_hooks={"response": [_refuse_compressed]},
+        )
+        return AsyncOpenAI(
+            base_url=f"{self.url}/v1", api_key=self.token or "none", max_retries=0, http_client=http_client
+        )
+
+    async def close(self) -> None:
+        if "client" in self.__dict__:
+            await self.client.close()
+
+
+def _session() -> Any:
+    """A connection per reply: one kept open may be closed by the gateway just when a message is sent on it, and then
+    nobody knows whether the message was seen. TCP keep-alive finds a peer that died without a word."""
+    import aiohttp
+
+    class Response(aiohttp.ClientResponse):
+        """Its body ends with its connection: aiohttp's parser drops a body with a malformed chunk without a word."""
+
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+            await super().start(connection)
+            if connection.protocol is not None and (closed := connection.protocol.closed):
+                closed.add_done_callback(self.end)
+            return self
+
+        def end(self, closed: asyncio.Future) -> None:
+            if not closed.cancelled():
+                closed.exception()  # looked at, so that asyncio does not complain
+            if not self.content.is_eof() and not self.content.exception():
+                self.content.set_exception(aiohttp.ClientPayloadError("The connection ended before the body did."))
+
+    connector = aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=_kept_alive)
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), response_class=Response, trust_env=False
+    )
+
+
+async def _refuse_compressed(response: Any) -> None:
+    """Before anything decodes it, an error's body too: a small one may grow to any size."""
+    if (response.headers.get("content-encoding") or "identity").lower() != "identity":
+        raise BadReply("The gateway sent a compressed reply, which was not asked for.")
+
+
+def _kept_alive(address: Any) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
+    return made
+
+
+class _Open:
+    """The response once its headers are there; translates what the SDK raises until then."""
+
+    def __init__(self, create: Any, start_timeout: float) -> None:
+        self.create = create
+        self.start_timeout = start_timeout
+
+    async def __aenter__(self) -> Any:
+        import aiohttp
+        import httpx2
+        import openai
+
+        try:
+            async with asyncio.timeout(self.start_timeout):
+                return await self.create.__aenter__()
+        except TimeoutError:
+            raise StartTimeout from None
+        except openai.APIStatusError as error:
+            raise from_status(error) from None
+        except openai.APIConnectionError as error:
+            raise from_connection(error) from None
+        except (aiohttp.ClientResponseError, httpx2.RequestError):  # no HTTP, or an error's body that broke off
+            raise BadReply from None
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self.create.__aexit__(*details)

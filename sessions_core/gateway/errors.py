@@ -1,0 +1,163 @@
+"""Why a reply could not be finished.
+
+GatewayError                 state        may be tried again by itself
+├── Unreachable              failed       yes: refused, no route, DNS, TLS
+├── Busy                     failed       yes: 429
+├── Down                     failed       yes: 503
+├── AuthRefused              failed       no: 401, 403
+├── NotOffered               failed       no: 404, 405
+├── Rejected                 failed       no: 400, 413 and other 4xx
+├── Failed                   failed       no: 5xx, it may have seen the message
+├── BadReply                 failed       no: not a chat completion
+├── Empty                    failed       no: ended without a word
+├── UpstreamError            failed       no: an error event in the stream
+├── StartTimeout             failed       no: no answer at all
+└── CutOff                   interrupted  no: ended before its end
+    ├── TooLarge
+    └── TotalTimeout
+"""
+
+import re
+import ssl
+from typing import Any
+
+from ..secrets import redact
+from ..text import clean_text
+
+RETRY_AFTER_MOST = 30.0  # seconds
+SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+
+
+class GatewayError(Exception):
+    """Why a reply could not be finished; its text is for the person who waits for it."""
+
+    code = "gateway_error"
+    state = "failed"
+    safe_to_repeat = False  # only where the gateway cannot have accepted the turn
+    says = "The gateway failed; it may have seen your message."
+
+    def __init__(self, says: str = "", retry_after: float | None = None) -> None:
+        super().__init__(says or self.says)
+        self.retry_after = retry_after
+
+
+class Unreachable(GatewayError):
+    code = "gateway_unreachable"
+    safe_to_repeat = True
+    says = "The assistant's gateway cannot be reached."
+
+
+class Busy(GatewayError):
+    code = "busy"
+    safe_to_repeat = True
+    says = "The assistant is busy. Try again in a moment."
+
+
+class Down(GatewayError):
+    code = "gateway_down"
+    safe_to_repeat = True
+    says = "The gateway is starting or stopping. Try again in a moment."
+
+
+class AuthRefused(GatewayError):
+    code = "gateway_auth"
+    says = "The gateway refused our credentials; an administrator has to mend that."
+
+
+class NotOffered(GatewayError):
+    code = "gateway_config"
+    says = "The gateway does not offer this service; an administrator has to enable its chat completions endpoint."
+
+
+class Rejected(GatewayError):
+    code = "rejected"
+    says = "The gateway did not accept this message."
+
+
+class Failed(GatewayError):
+    pass
+
+
+class BadReply(GatewayError):
+    code = "bad_reply"
+    says = "The gateway sent something that is not a reply."
+
+
+class Empty(GatewayError):
+    code = "empty"
+    says = "The assistant sent no answer."
+
+
+class UpstreamError(GatewayError):
+    code = "upstream_error"
+    says = "The assistant reported an error."
+
+
+class StartTimeout(GatewayError):
+    code = "timeout_start"
+    says = "The gateway took the message but did not begin to answer."
+
+
+class CutOff(GatewayError):
+    code = "cut_off"
+    state = "interrupted"
+    says = "The reply was cut off; what arrived is kept."
+
+
+class TooLarge(CutOff):
+    code = "too_large"
+    says = "The reply grew too large and was stopped; what arrived is kept."
+
+
+class TotalTimeout(CutOff):
+    code = "timeout_total"
+    says = "The reply took too long and was stopped; what arrived is kept."
+
+
+BY_STATUS: dict[int, type[GatewayError]] = {
+    401: AuthRefused,
+    403: AuthRefused,
+    404: NotOffered,
+    405: NotOffered,
+    429: Busy,
+    503: Down,
+}
+
+
+def from_status(error: Any) -> GatewayError:
+    status = error.status_code
+    if 300 <= status < 400:
+        return BadReply(
+            "The gateway answered with a redirect; its address in OPENCLAW_GATEWAY_URL is not the right one."
+        )
+    kind = BY_STATUS.get(status) or (Failed if status >= 500 else Rejected)
+    if kind is Busy:
+        seconds = _retry_after(error.response.headers.get("retry-after", ""))
+        return Busy(f"The assistant is busy. Try again in {seconds:.0f} s." if seconds else "", retry_after=seconds)
+    if kind is Rejected:
+        return Rejected(f"{Rejected.says} It says: {words_of(error.body)}" if words_of(error.body) else "")
+    return kind(retry_after=_retry_after(error.response.headers.get("retry-after", "")))
+
+
+def from_connection(error: Exception) -> GatewayError:
+    """Unreachable only when no connection was made: anything later may have been seen by the gateway."""
+    import aiohttp
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | ssl.SSLError):
+            return Unreachable()
+        cause = cause.__cause__ or cause.__context__
+    return Failed("The gateway closed the connection without an answer; it may have seen your message.")
+
+
+def _retry_after(value: str) -> float | None:
+    return min(float(value), RETRY_AFTER_MOST) if SECONDS.fullmatch(value) else None
+
+
+def words_of(body: Any) -> str:
+    """What an error body says, at most 300 characters, without credentials."""
+    if isinstance(body, dict):
+        body = body.get("error", body)
+        body = body.get("message", "") if isinstance(body, dict) else body
+    return clean_text(redact(str(body or "")))[:300]
