@@ -116,7 +116,7 @@ OPENCLAW_GATEWAY_URL = gateway.geturl().removesuffix("/v1")
 OPENCLAW_GATEWAY_TOKEN = secret("OPENCLAW_GATEWAY_TOKEN")
 if not OPENCLAW_GATEWAY_TOKEN.isprintable() or not OPENCLAW_GATEWAY_TOKEN.isascii():
     refuse("OPENCLAW_GATEWAY_TOKEN has characters that cannot be sent; it is one line of letters, digits and signs.")
-OPENCLAW_AGENT_ID = env.str("OPENCLAW_AGENT_ID", "main")
+OPENCLAW_AGENT_ID = env.str("OPENCLAW_AGENT_ID", "main").strip()
 if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", OPENCLAW_AGENT_ID):
     refuse(
         f"OPENCLAW_AGENT_ID is an agent's id in small letters, digits, - and _, such as main; not {OPENCLAW_AGENT_ID}."
@@ -140,13 +140,20 @@ POSTGRESQL_OPTIONS = {
 }
 
 
+def known_database(url: str) -> dict[str, Any]:
+    try:
+        config = environ.Env.db_url_config(url)
+    except (ValueError, KeyError):
+        config = {}
+    if config.get("ENGINE") not in ("django.db.backends.postgresql", "django.db.backends.sqlite3"):
+        refuse("DATABASE_URL is no address of a database, such as postgres://user:password@host:5432/webchat.")
+    return config
+
+
 def database() -> dict[str, Any]:
     config: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA / "webchat.sqlite3")}
     if url := secret("DATABASE_URL"):
-        try:
-            config = environ.Env.db_url_config(url)
-        except Exception:
-            refuse("DATABASE_URL is no address of a database, such as postgres://user:password@host:5432/webchat.")
+        config = known_database(url)
     sqlite = config["ENGINE"] == "django.db.backends.sqlite3"
     return config | {"OPTIONS": config.get("OPTIONS", {}) | (SQLITE_OPTIONS if sqlite else POSTGRESQL_OPTIONS)}
 
@@ -234,10 +241,10 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- Language, time, log
 
 LANGUAGE_CODE = "en-us"
-TIME_ZONE = env.str("TIME_ZONE", "UTC")
+TIME_ZONE = env.str("TIME_ZONE", "UTC").strip()
 if TIME_ZONE not in zoneinfo.available_timezones():
     refuse(f"TIME_ZONE {TIME_ZONE} is no time zone. It looks like Europe/Berlin.")
-LOG_LEVEL = env.str("LOG_LEVEL", "WARNING").upper()
+LOG_LEVEL = env.str("LOG_LEVEL", "WARNING").strip().upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
     refuse("LOG_LEVEL is DEBUG, INFO, WARNING or ERROR.")
 USE_I18N = False
