@@ -93,7 +93,7 @@ def test_the_keyboard_alone_is_enough(person, visit):
         page.keyboard.press("Tab")
         expect(page.locator(":focus")).to_have_accessible_name(name)
     page.keyboard.press("Enter")
-    expect(page.get_by_label("Name")).to_be_focused()
+    expect(page.get_by_role("dialog").get_by_label("Name")).to_be_focused()
     page.keyboard.type("Work")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Work")
