@@ -26,6 +26,7 @@ const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds *
 
 class ChatComposer extends HTMLElement {
   #sending = Promise.resolve();
+  #sentSomething = false;
 
   connectedCallback() {
     this.form = this.querySelector("form");
@@ -41,14 +42,18 @@ class ChatComposer extends HTMLElement {
     for (const entry of outbox.all()) this.#queue(entry);
   }
 
-  // What is in the box survives a reload; a chat that did not exist yet is "new".
+  // What is in the box survives a reload, and goes along when the first message turns a new chat into a real one.
   #restore() {
-    const place = mine(`box:${this.form.elements.id ? "new" : this.form.dataset.chat}`);
-    this.box.value ||= sessionStorage.getItem(place) ?? "";
+    if (!this.box.value.trim()) this.box.value = sessionStorage.getItem(this.#place) ?? "";
     addEventListener("pagehide", () => {
-      if (this.box.value) sessionStorage.setItem(place, this.box.value);
-      else sessionStorage.removeItem(place);
+      if (this.box.value) sessionStorage.setItem(this.#place, this.box.value);
+      else sessionStorage.removeItem(this.#place);
     });
+  }
+
+  get #place() {
+    const stillNew = this.form.elements.id && !this.#sentSomething;
+    return mine(`box:${stillNew ? "new" : this.form.dataset.chat}`);
   }
 
   #key(event) {
@@ -72,6 +77,7 @@ class ChatComposer extends HTMLElement {
     if (this.form.elements.id) fields.id = this.form.elements.id.value;
     const entry = { chat: this.form.dataset.chat, action: this.form.action, fields };
     outbox.add(entry);
+    this.#sentSomething = true;
     this.form.elements.client_id.value = uuid();
     this.box.value = "";
     this.#grow();

@@ -102,13 +102,19 @@ def test_a_first_message_sent_twice_at_once_makes_one_chat(person, visit, twice)
 
 def test_a_second_message_typed_before_the_new_chat_is_there_goes_to_the_same_chat(person, visit):
     page = visit(person)
+    held = []
+    page.route("**/chats/", lambda route: held.append(route), times=1)
     say(page, "First")
+    expect(questions(page)).to_have_count(1)
     say(page, "Second")
+    box(page).fill("Third, unfinished")
+    held[0].continue_()
     expect(page).to_have_url(re.compile(r"\?session=webchat-"))
     expect(answers(page)).to_have_count(2)
     expect_state(answers(page).last, "done")
     expect(text_of(questions(page))).to_have_text(["First", "Second"])
     expect(items(page)).to_have_count(1)
+    expect(box(page)).to_have_value("Third, unfinished")
 
 
 @pytest.mark.parametrize("text", ["", "   \n "])
