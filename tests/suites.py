@@ -28,7 +28,7 @@ SLOW = {
     "browser": Suite(env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=parts.BROWSER),
     "gateway": Suite(options=("-m", "gateway")),
 }
-FAST = ("tests", *(f"--ignore=tests/{name}" for name in SLOW))
+FAST = ("tests", "-n", "2", "--dist", "worksteal", *(f"--ignore=tests/{name}" for name in SLOW))
 LINT = ("ruff check .", "ruff format --check .", "djlint --lint templates", "mypy")
 
 
