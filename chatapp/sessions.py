@@ -11,12 +11,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from sessions_core.errors import Protected, Refusal
-from sessions_core.models import By, Chat
+from sessions_core.models import Chat
 
-from .requests import Request
+from .requests import Request, acting
 from .views import address_of, own_chat, show
 
-OFFERS_WHEN_PROTECTED = ("new-chat", "unprotect-and-reset")
+OFFERS_WHEN_PROTECTED = ({"offer": "new-chat"}, {"offer": "unprotect-and-reset"})
 
 
 def says_why(view: Callable[[Request, uuid.UUID], HttpResponse]) -> Callable[[Request, uuid.UUID], HttpResponse]:
@@ -37,7 +37,7 @@ def says_why(view: Callable[[Request, uuid.UUID], HttpResponse]) -> Callable[[Re
 @says_why
 def rename(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
-    chat.rename(request.POST.get("title", ""), By(request.user))
+    chat.rename(request.POST.get("title", ""), acting(request))
     return redirect(address_of(chat))
 
 
@@ -46,7 +46,7 @@ def rename(request: Request, pk: uuid.UUID) -> HttpResponse:
 @says_why
 def persist(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
-    chat.protect(request.POST.get("on") == "1", By(request.user))
+    chat.protect(request.POST.get("on") == "1", acting(request))
     return redirect(address_of(chat))
 
 
@@ -54,7 +54,7 @@ def persist(request: Request, pk: uuid.UUID) -> HttpResponse:
 @require_POST
 def pin(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
-    chat.pin(request.POST.get("on") == "1", By(request.user))
+    chat.pin(request.POST.get("on") == "1", acting(request))
     return redirect(address_of(chat))
 
 
@@ -63,7 +63,7 @@ def pin(request: Request, pk: uuid.UUID) -> HttpResponse:
 @says_why
 def reset(request: Request, pk: uuid.UUID) -> HttpResponse:
     """A new chapter; a persistent session answers with a notice that offers what can be done instead."""
-    chat, by = own_chat(request, pk), By(request.user)
+    chat, by = own_chat(request, pk), acting(request)
     try:
         if request.POST.get("unprotect") == "1":
             chat.protect(False, by)
@@ -78,7 +78,7 @@ def reset(request: Request, pk: uuid.UUID) -> HttpResponse:
 @says_why
 def unreset(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
-    chat.undo_reset(By(request.user))
+    chat.undo_reset(acting(request))
     return redirect(address_of(chat))
 
 
@@ -91,7 +91,7 @@ def delete(request: Request, pk: uuid.UUID) -> HttpResponse:
         template = "chat/_delete_session.html" if request.htmx else "chat/delete_session.html"
         context = {"chat": chat, "count": chat.messages.count(), "running": chat.messages.running().exists()}
         return render(request, template, context)
-    chat.trash(By(request.user))
+    chat.trash(acting(request))
     messages.success(request, chat.name, extra_tags=f"deleted {chat.pk}")
     return redirect("chat")
 
@@ -100,5 +100,5 @@ def delete(request: Request, pk: uuid.UUID) -> HttpResponse:
 @require_POST
 def restore(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = get_object_or_404(Chat.objects.trash_of(request.user), pk=pk)
-    chat.restore(By(request.user))
+    chat.restore(acting(request))
     return redirect(address_of(chat))

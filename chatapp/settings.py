@@ -122,7 +122,37 @@ if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", OPENCLAW_AGENT_ID):
         f"OPENCLAW_AGENT_ID is an agent's id in small letters, digits, - and _, such as main; not {OPENCLAW_AGENT_ID}."
     )
 
+
+# --- Sessions: how many, for how long
+
+PER = {"minute": 60, "hour": 3600, "day": 86400}
+
+
+def rates(name: str, text: str) -> list[tuple[int, int]]:
+    """Limits such as "10/minute, 200/day" as pairs of a number and seconds; empty: no limit."""
+    found = []
+    for rate in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(r"([1-9]\d{0,8})/(minute|hour|day)", rate)
+        if match is None:
+            refuse(f"{name} is a list such as 10/minute,200/day; “{rate}” is no part of one.")
+        found.append((int(match[1]), PER[match[2]]))
+    return found
+
+
+def natural(name: str, value: int) -> int:
+    if value < 0:
+        refuse(f"{name} is a number from 0 on, not {value}.")
+    return value
+
+
 SESSION_DEFAULT_PERSISTENT = env.bool("SESSION_DEFAULT_PERSISTENT", False)
+SESSION_PROTECT_MAIN = env.bool("SESSION_PROTECT_MAIN", False)
+SESSION_MAX_PER_USER = natural("SESSION_MAX_PER_USER", env.int("SESSION_MAX_PER_USER", 50))
+SESSION_CREATE_RATE = rates("SESSION_CREATE_RATE", env.str("SESSION_CREATE_RATE", "10/minute,200/day"))
+SESSION_TTL_DAYS = natural("SESSION_TTL_DAYS", env.int("SESSION_TTL_DAYS", 0))
+SESSION_TTL_PERSISTENT_DAYS = natural("SESSION_TTL_PERSISTENT_DAYS", env.int("SESSION_TTL_PERSISTENT_DAYS", 0))
+SESSION_TRASH_DAYS = natural("SESSION_TRASH_DAYS", env.int("SESSION_TRASH_DAYS", 30))
+ADMIN_SHOWS_TEXT = env.bool("ADMIN_SHOWS_TEXT", False)
 
 
 # --- Database

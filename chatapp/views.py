@@ -13,9 +13,10 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from sessions_core.errors import Refusal
 from sessions_core.models import Chat, Message
+from sessions_core.models.names import checked_name
 
 from .forms import ChatForm, MessageForm
-from .requests import Request
+from .requests import Request, acting
 
 LISTED = 50  # chats in the sidebar at once
 
@@ -118,8 +119,10 @@ def create(request: Request) -> HttpResponse:
 
 def create_named(request: Request, form: ChatForm, data: dict[str, Any]) -> HttpResponse:
     try:
-        title = Chat.checked_name(data["title"])
-        chat = Chat.objects.start(request.user, id=data["id"], title=title, persistent=data["persistent"])
+        title = checked_name(data["title"])
+        chat = Chat.objects.start(
+            request.user, by=acting(request), id=data["id"], title=title, persistent=data["persistent"]
+        )
     except Refusal as refusal:
         form.add_error(refusal.field, str(refusal))
         template = "chat/_create_session.html" if request.htmx else "chat/create_session.html"
@@ -130,7 +133,7 @@ def create_named(request: Request, form: ChatForm, data: dict[str, Any]) -> Http
 def create_by_message(request: Request, data: dict[str, Any]) -> HttpResponse:
     try:
         Chat.checked_text(data["text"])
-        chat = Chat.objects.start(request.user, id=data["id"])
+        chat = Chat.objects.start(request.user, by=acting(request), id=data["id"])
         chat.receive(data["text"], data["client_id"])
     except Refusal as refusal:
         return refused(request, None, refusal, data["text"])

@@ -8,8 +8,16 @@ Refusal
 ├── Protected
 ├── NothingToReset
 ├── NothingToUndo
+├── NotAllowed
+├── NotGiven
+├── SharedByAll
+├── OnlyOneMain
+├── GatewayRefused
+├── BadImport
+├── BadAgent
 ├── BadName
-│   └── NameTaken
+│   ├── NameTaken
+│   └── NoRoomForNames
 └── TooMany
 """
 
@@ -75,6 +83,53 @@ class NothingToUndo(Refusal):
         super().__init__("A reset can be undone until the new chapter has a message. This one has one.")
 
 
+class NotAllowed(Refusal):
+    status = 403
+
+
+class NotGiven(Refusal):
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("The agent's main session belongs to no one person and cannot be given away.")
+
+
+class SharedByAll(Refusal):
+    """Asked for without a confirmation."""
+
+    status = 409
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(
+            f"The main session of the agent “{agent}” is shared by everybody and every channel that talks to it. "
+            "Resetting it makes the agent forget what all of them said. Confirm to go on."
+        )
+
+
+class OnlyOneMain(Refusal):
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("You have a main session already, and there is only one. Delete that one first.")
+
+
+class GatewayRefused(Refusal):
+    """The gateway did not do what was asked of it; its error in words."""
+
+    status = 502
+
+
+class BadImport(Refusal):
+    field = "file"
+
+
+class BadAgent(Refusal):
+    field = "agent"
+
+    def __init__(self, agent: str, offered: list[str]) -> None:
+        super().__init__(f"There is no agent “{agent}”. The gateway offers: {', '.join(offered)}.")
+
+
 class BadName(Refusal):
     field = "title"
 
@@ -84,6 +139,15 @@ class NameTaken(BadName):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"You have a session named “{name}” already. Choose another name.")
+
+
+class NoRoomForNames(BadName):
+    status = 409
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"You have {limit} named sessions, which is the most. Delete one first, or start a chat without a name."
+        )
 
 
 class TooMany(Refusal):

@@ -25,6 +25,8 @@ from typing import Any, Self
 
 TOKEN = "token-of-the-fake-gateway"
 PATH = "/v1/chat/completions"
+MODELS = "/v1/models"
+TOOLS = "/tools/invoke"
 WORDS = ["amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "island", "lagoon", "meadow", "river"]
 
 
@@ -272,8 +274,22 @@ def answer(text: str, pace: float = 0.0) -> list[Step]:
     return [role(), *paced, finish(), usage(completed=len(pieces)), done()]
 
 
+def tool_result(said: Any) -> Step:
+    """What a tool says, as the gateway wraps it."""
+    text = said if isinstance(said, str) else json.dumps(said)
+    return status(200, body={"ok": True, "result": {"content": [{"type": "text", "text": text}], "details": said}})
+
+
+def tool_refused(code: int, message: str, kind: str = "tool_error") -> Step:
+    return status(code, body={"ok": False, "error": {"type": kind, "message": message}})
+
+
 class FakeGateway:
-    """The server. `requests` are in the order in which they came, `turns` are the user's by session key."""
+    """The server. `requests` are in the order in which they came, `turns` are the user's by session key.
+
+    `tool_calls` are the bodies of /tools/invoke, `agents` what /v1/models lists. Steps in `instead` are what one of these
+    two paths answers from then on: `gateway.instead[TOOLS] = [tool_refused(403, "no")]`.
+    """
 
     def __init__(self, *, token: str = TOKEN, pace: float = 0.0, count: int = 20) -> None:
         self.token = token
@@ -282,6 +298,9 @@ class FakeGateway:
         self.port = 0
         self.requests: list[Request] = []
         self.turns: dict[str, list[str]] = defaultdict(list)
+        self.tool_calls: list[Any] = []
+        self.agents = ["main"]
+        self.instead: dict[str, list[Step]] = {}
         self._scripts: dict[str | None, list[tuple[list[Step], float]]] = defaultdict(list)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -377,13 +396,32 @@ class FakeGateway:
             await asyncio.gather(speaking, leaving, return_exceptions=True)
 
     def _steps(self, request: Request) -> list[Step]:
-        if (request.method, request.path) != ("POST", PATH):
+        places = {("POST", PATH): self._chat, ("POST", TOOLS): self._tool, ("GET", MODELS): self._models}
+        if not (place := places.get((request.method, request.path))):
             return [status(404, body={"error": {"message": "Not found"}})]
         if request.headers.get("authorization") != f"Bearer {self.token}":
             return [status(401, body={"error": {"message": "Unauthorized", "type": "unauthorized"}})]
+        return place(request)
+
+    def _chat(self, request: Request) -> list[Step]:
         turns = self.turns[request.key]
         turns.append(request.message)
         return self._scripted(request.key) or answer(self._says(request.message, turns), self.pace)
+
+    def _tool(self, request: Request) -> list[Step]:
+        """Every tool agrees; `sessions` with its action `reset` makes a session forget."""
+        self.tool_calls.append(request.body)
+        if TOOLS in self.instead:
+            return self.instead[TOOLS]
+        key = request.body["args"].get("sessionKey", "")
+        if (request.body["tool"], request.body["args"].get("action")) == ("sessions", "reset"):
+            self.turns[key.split(":", 2)[-1]].clear()
+        return [tool_result({"ok": True, "key": key})]
+
+    def _models(self, request: Request) -> list[Step]:
+        names = ["openclaw", "openclaw/default", *(f"openclaw/{agent}" for agent in self.agents)]
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "openclaw"} for name in names]
+        return self.instead.get(MODELS) or [status(200, body={"object": "list", "data": models})]
 
     def _scripted(self, key: str) -> list[Step] | None:
         for scripts in (self._scripts[key], self._scripts[None]):

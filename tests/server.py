@@ -44,7 +44,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> "Server":
-        env = own_environment(WEBCHAT_DATA=str(self.data), **self.env)
+        env = own_environment(WEBCHAT_DATA=str(self.data), SESSION_CREATE_RATE="", **self.env)
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             command = [sys.executable, "manage.py", "serve", "--port", str(self.port)]

@@ -11,7 +11,7 @@ import pytest
 
 from sessions_core.demo import DemoGateway
 from sessions_core.demo.script import LONG, SILENT, Memory, Session, paced
-from sessions_core.gateway import AuthRefused, Gateway, Rejected, Reply
+from sessions_core.gateway import AuthRefused, Gateway, Rejected, Reply, tools
 
 TOKEN = "demo-token"
 HERE, THERE = "webchat-here", "webchat-there"
@@ -68,6 +68,16 @@ async def post(gateway, body, key=HERE, token=TOKEN):
     request = aiohttp.request("POST", f"{gateway.url}/v1/chat/completions", json=body, headers=headers_of(key, token))
     async with request as response:
         return response.status, response.headers["content-type"], await response.text()
+
+
+async def invoke(gateway, body, token=TOKEN):
+    request = aiohttp.request("POST", f"{gateway.url}/tools/invoke", json=body, headers=headers_of("", token))
+    async with request as response:
+        return response.status, await response.json()
+
+
+def reset_of(key, **more):
+    return {"tool": "sessions", "args": {"action": "reset", "sessionKey": key}} | more
 
 
 async def get(gateway, path, token=TOKEN):
@@ -287,6 +297,52 @@ def test_short_full_and_capital_keys_are_one_session(memory):
     assert "message 3" in asyncio.run(scene())
 
 
+def test_a_session_that_is_reset_has_forgotten_and_the_others_have_not(memory):
+    async def scene():
+        async with demo(memory) as gateway:
+            await ask(gateway, "my name is Ada", HERE)
+            await ask(gateway, "my name is Grace", THERE)
+            answer = await invoke(gateway, reset_of(f"agent:main:{HERE}", agentId="main"))
+            return answer, [await ask(gateway, "who am I?", key) for key in (HERE, THERE)]
+
+    (status, answer), (here, there) = asyncio.run(scene())
+    said = {"ok": True, "key": f"agent:main:{HERE}"}
+    assert (status, answer["ok"]) == (200, True)
+    assert json.loads(answer["result"]["content"][0]["text"]) == answer["result"]["details"] == said
+    assert "You have not told me your name" in here and "message 1 " in here
+    assert "Grace" in there
+
+
+def test_a_turn_that_runs_during_a_reset_brings_no_memory_back(memory):
+    async def scene():
+        async with demo(memory, pace=0.002) as gateway:
+            running = asyncio.create_task(ask(gateway, "remember heron"))
+            await asyncio.sleep(0.05)
+            await invoke(gateway, reset_of(HERE))
+            assert not running.done()
+            await running
+            return await ask(gateway, "what do you remember?")
+
+    store = Memory(memory)
+    store.keep(f"agent:main:{HERE}", Session(facts=["my name is Ada"]))
+    store.close()
+    said = asyncio.run(scene())
+    assert "not asked me to remember anything" in said and "message 1 " in said
+
+
+def test_our_own_reset_reaches_it_from_a_thread_of_its_process(memory, settings, monkeypatch):
+    async def scene():
+        async with demo(memory) as gateway:
+            monkeypatch.setattr(tools, "demo", (gateway.url, TOKEN))
+            for key in ("main", HERE):
+                await ask(gateway, "my name is Ada", key)
+                await asyncio.to_thread(tools.reset_session, key, "main")
+            return [await ask(gateway, "who am I?", key) for key in ("main", HERE)]
+
+    settings.OPENCLAW_GATEWAY_URL = ""
+    assert all("You have not told me your name" in said for said in asyncio.run(scene()))
+
+
 # --- the wire
 
 
@@ -363,11 +419,14 @@ def test_our_client_learns_the_run_and_its_usage(memory):
 def test_a_wrong_token_is_refused(memory, token):
     async def scene():
         async with demo(memory) as gateway:
-            return [await post(gateway, turn(), token=token), await get(gateway, "/v1/models", token)]
+            status, _, text = await post(gateway, turn(), token=token)
+            tool = await invoke(gateway, reset_of(HERE), token)
+            return [(status, json.loads(text)), await get(gateway, "/v1/models", token), tool]
 
-    (status, _, text), (models_status, models) = asyncio.run(scene())
-    assert status == models_status == 401
-    assert json.loads(text) == models == {"error": {"message": "Unauthorized", "type": "unauthorized"}}
+    answers = asyncio.run(scene())
+    assert [status for status, _ in answers] == [401] * 3
+    chat, models, tool = [answer for _, answer in answers]
+    assert chat == models == tool == {"error": {"message": "Unauthorized", "type": "unauthorized"}}
 
 
 def test_our_client_reports_a_wrong_token(memory):
@@ -403,6 +462,25 @@ def test_what_the_real_one_refuses_is_refused(memory, body, message):
     status, _, text = asyncio.run(scene())
     assert status == 400
     assert json.loads(text)["error"] == {"message": message, "type": "invalid_request_error"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "message"),
+    [
+        ({"tool": "exec"}, 404, "not_found", "Tool not available: exec"),
+        ([], 404, "not_found", "Tool not available: "),
+        (reset_of(HERE, tool="sessions_list"), 404, "not_found", "Tool not available: sessions_list"),
+        ({"tool": "sessions", "args": {"action": "delete"}}, 400, "tool_error", "Unknown action: delete"),
+        ({"tool": "sessions", "args": 1, "action": "reset"}, 400, "tool_error", "sessionKey required"),
+        (reset_of("agent:main:main"), 400, "tool_error", "Cannot reset the session running this tool"),
+    ],
+)
+def test_a_tool_call_that_the_real_one_refuses_is_refused(memory, body, status, kind, message):
+    async def scene():
+        async with demo(memory) as gateway:
+            return await invoke(gateway, body)
+
+    assert asyncio.run(scene()) == (status, {"ok": False, "error": {"message": message, "type": kind}})
 
 
 @pytest.mark.parametrize("model", ["", "openclaw", "openclaw/default", "OpenClaw:main", "agent:main"])

@@ -243,5 +243,8 @@ class Memory:
         row = (key, json.dumps(session.facts), session.turns)
         self.db.execute("INSERT OR REPLACE INTO session (key, facts, turns) VALUES (?, ?, ?)", row)
 
+    def forget(self, key: str) -> None:
+        self.db.execute("DELETE FROM session WHERE key = ?", (key,))
+
     def close(self) -> None:
         self.db.close()

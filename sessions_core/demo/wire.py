@@ -39,6 +39,11 @@ class Refused(Exception):
         return {"error": {"message": str(self), "type": self.kind}}
 
 
+class ToolRefused(Refused):
+    def as_json(self) -> dict[str, Any]:
+        return {"ok": False} | super().as_json()
+
+
 @dataclass
 class Ask:
     """One request for a completion, checked."""
@@ -123,6 +128,31 @@ def plain(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
+def key_to_reset(body: Any) -> str:
+    """The session that a tool call resets; as on OpenClaw, the one it runs in can only be named by its short key."""
+    call = body if isinstance(body, dict) else {}
+    name = str(call.get("name") or call.get("tool") or "")
+    if name != "sessions":
+        raise ToolRefused(f"Tool not available: {name}", "not_found", 404)
+    args = call["args"] if isinstance(call.get("args"), dict) else {}
+    if (action := args.get("action", call.get("action"))) != "reset":
+        raise ToolRefused(f"Unknown action: {action}", "tool_error")
+    agent = str(call.get("agentId") or "main")
+    key = str(args.get("sessionKey") or "").strip().lower()
+    if not key:
+        raise ToolRefused("sessionKey required", "tool_error")
+    if key == f"agent:{agent}:main":
+        raise ToolRefused("Cannot reset the session running this tool", "tool_error")
+    return key if key.startswith("agent:") else f"agent:{agent}:{key}"
+
+
+async def body_of(request: "web.Request") -> Any:
+    try:
+        return await request.json()
+    except (ValueError, RecursionError):
+        raise Refused("The body is not JSON.") from None
+
+
 class DemoGateway:
     """Serves on a loopback port, in the loop that starts it; `pace` is the seconds between two words."""
 
@@ -130,7 +160,7 @@ class DemoGateway:
         self.path = memory
         self.token = token
         self.pace = pace
-        self.locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -157,6 +187,7 @@ class DemoGateway:
         app = web.Application(middlewares=[web.middleware(self._guard())], client_max_size=MAX_BODY)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/tools/invoke", self._invoke_tool)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._health)
         return app
@@ -166,7 +197,7 @@ class DemoGateway:
 
         async def guard(request: web.Request, handler: Callable) -> web.StreamResponse:
             try:
-                if request.path.startswith("/v1/"):
+                if request.path.startswith(("/v1/", "/tools/")):
                     self._check_token(request)
                 return await handler(request)
             except Refused as refused:
@@ -190,14 +221,21 @@ class DemoGateway:
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "openclaw"} for name in MODELS]
         return web.json_response({"object": "list", "data": models})
 
+    async def _invoke_tool(self, request: "web.Request") -> "web.Response":
+        """The tool `sessions` with its action `reset`, at once; what is being said there now is not remembered."""
+        from aiohttp import web
+
+        key = key_to_reset(await body_of(request))
+        self.memory.forget(key)
+        self.lines.pop(key, None)
+        said = {"ok": True, "key": key}
+        result = {"content": [{"type": "text", "text": json.dumps(said)}], "details": said}
+        return web.json_response({"ok": True, "result": result})
+
     async def _complete(self, request: "web.Request") -> "web.StreamResponse":
         from aiohttp import web
 
-        try:
-            body = await request.json()
-        except (ValueError, RecursionError):
-            raise Refused("The body is not JSON.") from None
-        ask = Ask.read(body, request.headers)
+        ask = Ask.read(await body_of(request), request.headers)
         if ask.stream:
             return await self._stream(request, ask)
         return web.json_response(ask.whole("".join([word async for word in self._run(ask)])))
@@ -228,9 +266,10 @@ class DemoGateway:
 
     async def _run(self, ask: Ask) -> AsyncGenerator[str, None]:
         """One turn, when it is the session's turn; kept only when all of it was said."""
-        async with self.locks.setdefault(ask.key, asyncio.Lock()):
+        async with (line := self.lines.setdefault(ask.key, asyncio.Lock())):
             session = self.memory.session(ask.key)
             for paces, word in paced(session.answer(ask.said)):
                 await asyncio.sleep(self.pace * paces)
                 yield word
-            self.memory.keep(ask.key, session)
+            if self.lines.get(ask.key) is line:  # it was not reset meanwhile
+                self.memory.keep(ask.key, session)

@@ -1,8 +1,9 @@
 """The domain: its tables and their verbs. A rule (say: persistent is not reset) is written here and nowhere else."""
 
-from .chat import Chat, PastTitle
+from .chat import Chat
 from .event import ApiToken, By, ChatEvent
 from .message import Delta, Message
+from .names import PastTitle
 from .throttle import Throttle
 from .user import User
 

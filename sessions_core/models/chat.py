@@ -5,22 +5,24 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, models, transaction
+from django.db import models, transaction
 from django.db.models import Count, F, Max, Q
 from django.db.models.functions import Length, Now
+from django.utils import timezone
 
 from .. import errors
 from ..hub import hub
 from ..text import MAX_MESSAGE, MAX_NAME, clean_name, clean_text, has_visible
-from .chats import KEY_PREFIX, ChatQuerySet, folded
+from . import session
+from .chats import ChatQuerySet
 from .event import By, ChatEvent
 from .message import Message
+from .names import KEY_PREFIX, MAIN, MAX_FOLDED, folded
 from .user import User
 
 KEY_LENGTH = len(KEY_PREFIX) + 36
 MAX_QUEUED = 5
 PAGE = 50  # messages
-MAX_KEY = 3 * MAX_NAME  # casefold() makes up to three characters of one
 AUTO_TITLE = 60  # characters
 
 models.CharField.register_lookup(Length)
@@ -39,7 +41,7 @@ class Chat(models.Model):
     agent = models.CharField(max_length=64, blank=True)
     openclaw_session_key = models.CharField(max_length=200, null=True, blank=True, unique=True)
     title = models.CharField(max_length=MAX_NAME, blank=True)
-    title_key = models.CharField(max_length=MAX_KEY, blank=True, editable=False)
+    title_key = models.CharField(max_length=MAX_FOLDED, blank=True, editable=False)
     title_source = models.CharField(max_length=4, choices=TitleSource, default=TitleSource.AUTO)
     persistent = models.BooleanField(default=False, help_text="Protected: cannot be reset.")
     user_created = models.BooleanField(default=False)
@@ -53,11 +55,25 @@ class Chat(models.Model):
     read_seq = models.PositiveIntegerField(default=0)
     draft = models.TextField(blank=True)
     last_active_at = models.DateTimeField(db_default=Now())
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = ChatQuerySet.as_manager()
 
+    # What can be done with it as a session.
+    rename = session.rename
+    protect = session.protect
+    reset = session.reset
+    undo_reset = session.undo_reset
+    fork = session.fork
+    carry_over = session.carry_over
+    pin = session.pin
+    archive = session.archive
+    trash = session.trash
+    restore = session.restore
+    give = session.give
+
     class Meta:
+        permissions = [("use_main_session", "Can use the agent's main session, which all who have this share")]
         constraints = [
             models.CheckConstraint(
                 name="chat_key_form",
@@ -85,28 +101,26 @@ class Chat(models.Model):
     @property
     def name(self) -> str:
         """What a person reads; a chat without a key of its own is the agent's main session."""
-        return self.title or ("New chat" if self.openclaw_session_key else "Main")
+        return self.title or ("Main" if self.is_main else "New chat")
+
+    @property
+    def named(self) -> bool:
+        """Whether a person chose the title."""
+        return self.title_source == self.TitleSource.USER
+
+    @property
+    def is_main(self) -> bool:
+        return self.openclaw_session_key is None
 
     @property
     def key(self) -> str:
         """The address of the chat, and the pill's text."""
-        return self.openclaw_session_key or "main"
+        return self.openclaw_session_key or MAIN
 
     @property
     def wire_key(self) -> str:
         """The key of the present memory: a suffix tells later chapters and regenerated paths from the first."""
-        return self.key if self.key_number == 1 else f"{self.key}-c{self.key_number}"
-
-    @staticmethod
-    def checked_name(name: str) -> str:
-        cleaned = clean_name(name)
-        if not cleaned:
-            raise errors.BadName("The name has no visible characters. Type a name of 1 to 100 characters.")
-        if len(name.strip()) > MAX_NAME:
-            raise errors.BadName(f"The name is {len(name.strip())} characters long; {MAX_NAME} is the most.")
-        if folded(cleaned) == "main" or folded(cleaned).startswith(KEY_PREFIX):
-            raise errors.BadName(f"“{cleaned}” is reserved. Choose another name.")
-        return cleaned
+        return self.key if self.key_number == 1 or self.is_main else f"{self.key}-c{self.key_number}"
 
     @contextmanager
     def changing(self, **fields) -> Iterator[None]:
@@ -138,7 +152,8 @@ class Chat(models.Model):
         versions = list(self.messages.shown().filter(parent__in=[m.parent_id for m in again])) if again else []
         for message in page:
             message.earlier = [v for v in versions if v.parent_id == message.parent_id and v.pk != message.pk]
-        asked = max((message.seq for message in page if message.role == Message.Role.USER), default=0)
+        answered = {message.parent_id for message in page}
+        asked = max((message.seq for message in page if message.pk in answered), default=0)
         for message in page:
             message.offers_retry = before is None and message.retryable and message.seq > asked
         return page
@@ -146,7 +161,7 @@ class Chat(models.Model):
     def receive(self, text: str, client_id: uuid.UUID | None = None) -> Message:
         """Take a message: stored once per client id, answered at once or, while a reply runs, in its turn."""
         text = self.checked_text(text)
-        with self.changing(last_active_at=Now(), draft=""):
+        with self.changing(last_active_at=Now(), draft="", archived_at=None):
             known = self.messages.filter(client_id=client_id).first() if client_id else None
             return known or self._take(text, client_id)
 
@@ -160,8 +175,10 @@ class Chat(models.Model):
         return text
 
     def _take(self, text: str, client_id: uuid.UUID | None) -> Message:
+        if self.is_main and not self.owner.has_perm("sessions_core.use_main_session"):
+            raise errors.NotAllowed("The agent's main session is not open to you any more. Start a new chat instead.")
         message = Message(role=Message.Role.USER, text=text, client_id=client_id)
-        if not self.title and self.openclaw_session_key:
+        if not self.title and not self.is_main:
             self._title_from(text)
         if not self.messages.running().exists():
             self._place(message, Message.State.SENT)
@@ -176,7 +193,8 @@ class Chat(models.Model):
         line = clean_name(text.strip().split("\n")[0][: AUTO_TITLE * 2])
         self.title = line if len(line) <= AUTO_TITLE else line[: AUTO_TITLE - 1].rsplit(" ", 1)[0] + "…"
         self.title_key = folded(self.title)
-        self.save(update_fields=["title", "title_key"])
+        self.persistent = bool(self.title) and settings.SESSION_DEFAULT_PERSISTENT
+        self.save(update_fields=["title", "title_key", "persistent"])
 
     def _store(self, message: Message, state: str) -> None:
         message.chat = self
@@ -202,7 +220,7 @@ class Chat(models.Model):
         if after in (Message.State.DONE, Message.State.STOPPED):
             self.promote()
         else:
-            self.messages.filter(state=Message.State.QUEUED).update(state=Message.State.HELD)
+            self.hold_queue()
 
     def promote(self) -> None:
         """Ask the first message in line; it takes its place only now, so reply 2 never lands after question 3."""
@@ -238,7 +256,7 @@ class Chat(models.Model):
         """Ask the question of the last reply again; the reply there is stays as an earlier version."""
         with self.changing(last_active_at=Now()):
             question = reply.parent
-            later = self.messages.filter(role=Message.Role.USER, seq__gt=reply.seq).exists()
+            later = self.messages.asked().filter(seq__gt=reply.seq).exists()
             if question is None or later or not reply.retryable or self.messages.running().exists():
                 raise errors.NothingToRetry
             newest = self.messages.filter(parent=question).aggregate(newest=Max("version"))["newest"]
@@ -250,66 +268,14 @@ class Chat(models.Model):
             User.count_list_change(self.owner_id)
             hub.list_changed(self.owner_id)
 
-    # --- the session
-
-    def rename(self, title: str, by: By) -> None:
-        """Give it a name; the one a person chose before keeps leading here."""
-        title = self.checked_name(title)
-        with self.changing():
-            before = self.title_key if self.title_source == self.TitleSource.USER else ""
-            self._take_name(title)
-            if before and before != self.title_key:
-                self.past_titles.get_or_create(title_key=before)
-            self.log("renamed", by, to=title)
-
-    def _take_name(self, title: str) -> None:
-        self.title, self.title_key, self.title_source = title, folded(title), self.TitleSource.USER
-        try:
-            with transaction.atomic():
-                self.save(update_fields=["title", "title_key", "title_source"])
-        except IntegrityError:
-            raise errors.NameTaken(title) from None
-
-    def protect(self, on: bool, by: By) -> None:
-        """Make it persistent, or not; an automatic title becomes its name with that."""
-        with self.changing():
-            if on and not self.title:
-                raise errors.BadName("A persistent session needs a name. Rename it first.")
-            if on and self.title_source == self.TitleSource.AUTO:
-                self._take_name(self.checked_name(self.title))
-            Chat.objects.filter(pk=self.pk).update(persistent=on)
-            self.log("protected" if on else "unprotected", by)
-        self.persistent = on
-
-    def reset(self, by: By) -> None:
-        """Start a new chapter: the gateway gets a fresh memory under a new key, the old chapter stays to read."""
-        with self.changing():
-            if self.persistent:
-                raise errors.Protected(self.name)
-            if not self.messages.filter(chapter=self.chapter).exclude(role=Message.Role.NOTICE).exists():
-                raise errors.NothingToReset
-            self._hold_everything()
-            newest = self.messages.aggregate(newest=Max("key_number"))["newest"]
-            self._turn_to(self.chapter + 1, newest + 1)
-            self.log("reset", by, chapter=self.chapter)
-        self.stop()
-
-    def undo_reset(self, by: By) -> None:
-        """Go back to the chapter before, and to its memory on the gateway."""
-        with self.changing():
-            fresh = self.messages.filter(chapter=self.chapter)
-            if self.chapter == 1 or fresh.filter(role=Message.Role.USER, versions__isnull=False).exists():
-                raise errors.NothingToUndo
-            last = self.messages.filter(chapter=self.chapter - 1).order_by("pk").last()
-            if last is None:
-                raise errors.NothingToUndo
-            fresh.update(chapter=self.chapter - 1)
-            self._turn_to(self.chapter - 1, last.key_number)
-            self.log("reset undone", by, chapter=self.chapter)
-
-    def _turn_to(self, chapter: int, key_number: int) -> None:
-        self.chapter, self.key_number = chapter, key_number
-        self.save(update_fields=["chapter", "key_number"])
+    def keep_draft(self, text: str) -> None:
+        """Keep what is typed and not sent; beyond a message's length it is cut."""
+        text = clean_text(text)[:MAX_MESSAGE]
+        before, self.draft = self.draft, text
+        Chat.objects.filter(pk=self.pk).update(draft=text)
+        if bool(before) != bool(text):  # the list marks drafts
+            User.count_list_change(self.owner_id)
+            hub.list_changed(self.owner_id)
 
     def earlier_chapters(self) -> dict[int, dict[str, Any]]:
         """By chapter before the present one: how many messages it has, and when it ended."""
@@ -319,54 +285,18 @@ class Chat(models.Model):
 
     @property
     def can_undo_reset(self) -> bool:
-        return self.chapter > 1 and not self.messages.filter(chapter=self.chapter, role=Message.Role.USER).exists()
+        return self.chapter > 1 and not self.messages.asked().filter(chapter=self.chapter).exists()
 
-    def notice(self, text: str, *offers: str) -> Message:
-        """Tell the owner something in the conversation; the gateway never sees it."""
+    def notice(self, text: str, *offers: dict[str, str]) -> Message:
+        """Tell the owner something in the conversation, with what can be done about it; the gateway never sees it."""
         with self.changing():
-            message = Message(role=Message.Role.NOTICE, text=text, parts=[{"offer": offer} for offer in offers])
+            message = Message(role=Message.Role.NOTICE, text=text, parts=list(offers))
             self._place(message, Message.State.SENT)
             return message
 
-    def _hold_everything(self) -> None:
+    def hold_queue(self) -> None:
         """What waits in line is for the person to send on; nothing goes out by itself into what comes next."""
         self.messages.filter(state=Message.State.QUEUED).update(state=Message.State.HELD)
 
-    def pin(self, on: bool, by: By) -> None:
-        with self.changing(pinned=on):
-            self.log("pinned" if on else "unpinned", by)
-
-    def trash(self, by: By) -> None:
-        """Out of sight with all it holds, until the trash is emptied; what is being written is stopped."""
-        with self.changing(deleted_at=Now()):
-            self._hold_everything()
-            self.log("deleted", by, title=self.name, messages=self.messages.count())
-        self.stop()
-
-    def restore(self, by: By) -> None:
-        """Back from the trash; under a free name where another session has taken its name meanwhile."""
-        with self.changing():
-            if self.title_source == self.TitleSource.USER:
-                self.title = self._free_name()
-            self.deleted_at, self.title_key = None, folded(self.title)
-            self.save(update_fields=["deleted_at", "title", "title_key"])
-            self.log("restored", by)
-
-    def _free_name(self) -> str:
-        taken = set(Chat.objects.for_user(self.owner_id).values_list("title_key", flat=True))
-        endings = ["", *(f" ({n})" for n in range(2, len(taken) + 3))]
-        names = (self.title[: MAX_NAME - len(ending)] + ending for ending in endings)
-        return next(name for name in names if folded(name) not in taken)
-
     def log(self, verb: str, by: By, **detail: Any) -> None:
         ChatEvent.objects.create(chat=self, actor=by.actor, source=by.source, verb=verb, detail=detail)
-
-
-class PastTitle(models.Model):
-    """A name a chat once had: old addresses keep resolving."""
-
-    chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="past_titles")
-    title_key = models.CharField(max_length=MAX_KEY, db_index=True)
-
-    def __str__(self) -> str:
-        return self.title_key

@@ -9,21 +9,20 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, OuterRef
 
 from .. import errors
+from ..gateway import tools
 from ..hub import hub
 from ..text import clean_name, clean_text
-from .event import ChatEvent
+from .event import By
 from .message import Message
+from .names import KEY_PREFIX, MAIN, checked_name, folded
+from .throttle import Throttle
 from .user import User
 
 if TYPE_CHECKING:
     from .chat import Chat
 
-KEY_PREFIX = "webchat-"
-
-
-def folded(title: str) -> str:
-    """What makes two names the same name: lower() in an index knows only ASCII on SQLite, so it is stored."""
-    return title.casefold()
+ADDRESS_SHARE = 10  # how many people's worth of new sessions one network address may begin
+PERSONAL = ("ui", "slash", "api")  # where limits on how often apply; an operator's commands have none
 
 
 class ChatQuerySet(models.QuerySet["Chat"]):
@@ -56,7 +55,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
     def called(self, reference: str) -> "Chat":
         """The chat a person means by a key, a name, an old name or `main`; Chat.DoesNotExist otherwise."""
         reference = clean_text(reference)
-        if reference == "main":
+        if reference == MAIN:
             return self.get(openclaw_session_key=None)
         if reference.startswith(KEY_PREFIX):
             return self.get(openclaw_session_key=reference)
@@ -68,46 +67,102 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             raise self.model.DoesNotExist
         return found
 
+    def matching(self, words: str):
+        """Chats with these words in their name, for a person who remembers only a part of it."""
+        return self.filter(title_key__contains=folded(clean_name(words)))
+
+    def named(self):
+        """Chats whose name a person chose; how many is limited."""
+        return self.filter(title_source=self.model.TitleSource.USER)
+
+    def names(self) -> set[str]:
+        """Folded, as `free_name` takes them."""
+        return set(self.values_list("title_key", flat=True))
+
+    def room_for_a_name(self) -> None:
+        """Of one person's chats: refuse one more with a name when there are as many as there may be."""
+        limit = settings.SESSION_MAX_PER_USER
+        if limit and self.named().count() >= limit:
+            raise errors.NoRoomForNames(limit)
+
     def start(
         self,
         owner,
         *,
+        by: By | None = None,
         id=None,
         title: str = "",
-        persistent: bool | None = None,
+        persistent: bool = True,
         agent: str = "",
         based_on=None,
     ):
-        """A new chat; with an id the owner has used already, that chat (so a double click makes one)."""
+        """A new chat; with an id the owner has used already, that chat (so a double click makes one).
+
+        With a title it is a session somebody named, persistent unless told otherwise. `based_on` takes that chat's
+        present conversation along. Raises BadName, NoRoomForNames, BadAgent, TooMany.
+        """
         if id and (existing := self.for_user(owner).filter(pk=id).first()):
             return existing
-        title = self.model.checked_name(title) if title else ""
+        title = checked_name(title) if title else ""
+        if agent and agent not in (offered := tools.agents()):
+            raise errors.BadAgent(agent, offered)
+        if by and by.source in PERSONAL:
+            self._count_start(owner, by.address)
+        shown = title or (based_on.title if based_on else "")
         chat = self.model(
             pk=id or uuid.uuid4(),
             owner=owner,
             agent=agent or owner.default_agent or settings.OPENCLAW_AGENT_ID,
-            title=title,
-            title_key=folded(title),
+            title=shown,
+            title_key=folded(shown),
             title_source=self.model.TitleSource.USER if title else self.model.TitleSource.AUTO,
-            persistent=bool(title) and (settings.SESSION_DEFAULT_PERSISTENT if persistent is None else persistent),
+            persistent=bool(title) and persistent,
             user_created=bool(title),
             based_on=based_on,
         )
         chat.openclaw_session_key = f"{KEY_PREFIX}{chat.pk}"
         try:
-            with transaction.atomic():
-                chat.save(force_insert=True)
-                User.count_list_change(owner.pk)
-                ChatEvent.objects.create(chat=chat, actor=owner, verb="created")
-                transaction.on_commit(partial(hub.list_changed, owner.pk), robust=True)
+            return self._insert(chat, by or By(owner))
         except IntegrityError:
-            return self._clash(owner, id, title)
+            return self._clash(owner, id, title, chat)
+
+    def _count_start(self, owner, address: str) -> None:
+        for limit, seconds in settings.SESSION_CREATE_RATE:
+            person = Throttle.objects.take(f"create/{owner.pk}", limit, seconds)
+            place = not address or Throttle.objects.take(f"create@{address}", limit * ADDRESS_SHARE, seconds)
+            if not (person and place):
+                raise errors.TooMany("These are too many new sessions in a short time. Wait a while, then try again.")
+
+    def _insert(self, chat: "Chat", by: By) -> "Chat":
+        with transaction.atomic():
+            User.count_list_change(chat.owner_id)
+            if chat.named:
+                self.for_user(chat.owner_id).room_for_a_name()
+            chat.save(force_insert=True)
+            chat.log("created", by)
+            if chat.based_on:
+                chat.carry_over(chat.based_on)
+            transaction.on_commit(partial(hub.list_changed, chat.owner_id), robust=True)
         return chat
 
-    def _clash(self, owner, id, title: str) -> "Chat":
+    def _clash(self, owner, id, title: str, chat: "Chat") -> "Chat":
         """Why the insert was refused: the same chat came twice at once, the name is taken, or the id is another's."""
         if id and (existing := self.for_user(owner).filter(pk=id).first()):
             return existing
-        if title and self.for_user(owner).filter(title_key=folded(title), title_source="user").exists():
+        if title and self.for_user(owner).named().filter(title_key=folded(title)).exists():
             raise errors.NameTaken(title)
-        return self.start(owner, title=title)
+        chat.pk = uuid.uuid4()
+        chat.openclaw_session_key = f"{KEY_PREFIX}{chat.pk}"
+        return self._insert(chat, By(owner))
+
+    def main_of(self, owner, by: By) -> "Chat":
+        """The person's chat with the agent's main session, made when there is none; NotAllowed without the right."""
+        if not owner.has_perm("sessions_core.use_main_session"):
+            raise errors.NotAllowed("The agent's main session is not open to you. An admin can give you the right.")
+        if existing := self.for_user(owner).filter(openclaw_session_key=None).first():
+            return existing
+        agent = owner.default_agent or settings.OPENCLAW_AGENT_ID
+        try:
+            return self._insert(self.model(owner=owner, agent=agent), by)
+        except IntegrityError:  # made twice at once
+            return self.for_user(owner).get(openclaw_session_key=None)

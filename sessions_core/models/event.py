@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class By:
-    """Who does something, and from where; for the history."""
+    """Who does something, from which part of the app, from which address; for the history and the limits."""
 
     actor: "User | None"
     source: str = "ui"
+    address: str = ""
 
 
 class ChatEvent(models.Model):

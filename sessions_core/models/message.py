@@ -1,17 +1,24 @@
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from ..text import utf16_length
 from .event import ChatEvent
 
+if TYPE_CHECKING:
+    from .chat import Chat
+
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=8)
+CARRIED = 0  # the key number of what was said elsewhere: the gateway has not heard it under this chat's keys
+MOST_CARRIED = 200_000  # characters that go along with a turn because the gateway cannot know them
 FOR_OPERATORS = ("gateway_auth", "gateway_config")  # failures that a person cannot mend by trying again
 
 
@@ -38,6 +45,15 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def waiting(self):
         return self.replies().filter(state=Message.State.WAITING)
+
+    def asked(self):
+        """What a person said to the agent: a command has no reply, it was never sent."""
+        return self.filter(Exists(Message.objects.replies().filter(parent=OuterRef("pk"))), role=Message.Role.USER)
+
+    def said(self):
+        """What a person and the agent said to each other: no notices, no commands."""
+        answered = Exists(Message.objects.replies().filter(parent=OuterRef("pk")))
+        return self.filter(Q(role=Message.Role.ASSISTANT) | Q(answered, role=Message.Role.USER))
 
     def pending(self):
         """Messages typed while a reply was running: in line, or held after a failure."""
@@ -128,7 +144,7 @@ class Message(models.Model):
     error_text = models.CharField(max_length=400, blank=True)
     upstream_id = models.CharField(max_length=200, blank=True)
     usage = models.JSONField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     first_delta_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -162,9 +178,9 @@ class Message(models.Model):
         return self.state in self.RUNNING
 
     @property
-    def offers(self) -> list[str]:
-        """What a notice offers to do, by name; the page makes buttons of it."""
-        return [part["offer"] for part in self.parts if isinstance(part, dict) and "offer" in part]
+    def offers(self) -> list[dict[str, str]]:
+        """What a notice offers to do: a name under `offer`, and what belongs to it. The page makes buttons of it."""
+        return [part for part in self.parts if isinstance(part, dict) and "offer" in part]
 
     @property
     def retryable(self) -> bool:
@@ -194,17 +210,25 @@ class Message(models.Model):
         """What to send the gateway for this reply: the question, and before it what the gateway cannot know.
 
         The gateway forgets a turn that was stopped or failed, so all turns since the last finished reply under this
-        key go along until one is finished.
+        key go along until one is finished; so does what was said in the chat this one goes on from.
         """
         question = self.parent
         assert question is not None and question.seq is not None
-        before = self.chat.messages.shown().filter(key_number=self.key_number, seq__lt=question.seq)
-        last_done = before.replies().filter(state=self.State.DONE).last()
-        asked = Q(role=self.Role.ASSISTANT) | Q(versions__isnull=False)  # a command has no reply: it was never sent
-        lost = before.filter(asked, seq__gt=last_done.seq if last_done else 0).distinct()
+        before = self.chat.messages.shown().filter(chapter=question.chapter, seq__lt=question.seq)
+        heard = before.filter(key_number=self.key_number)
+        last_done = heard.replies().filter(state=self.State.DONE).last()
+        here = heard if last_done else before.filter(key_number__in=(CARRIED, self.key_number))
+        lost = here.said().filter(seq__gt=last_done.seq if last_done else 0)
         # A later version of a reply replaces an earlier one.
         latest = {(turn.role, turn.parent_id or turn.pk): turn for turn in lost}
-        return [turn.as_turn() for turn in latest.values() if turn.text] + [question.as_turn()]
+        return [*newest_fitting([turn.as_turn() for turn in latest.values() if turn.text]), question.as_turn()]
+
+    def carried_to(self, chat: "Chat", seq: int) -> "Message":
+        """This message as a part of another chat, not saved yet."""
+        kept = ("role", "state", "text", "html", "html_version", "parts", "error_code", "error_text", "usage")
+        times = ("created_at", "first_delta_at", "ended_at")
+        fields = {name: getattr(self, name) for name in kept + times}
+        return Message(chat=chat, chapter=chat.chapter, key_number=CARRIED, seq=seq, **fields)
 
     def as_turn(self) -> dict[str, str]:
         cut = self.role == self.Role.ASSISTANT and self.state != self.State.DONE
@@ -260,6 +284,17 @@ class Message(models.Model):
             code=code,
             error="The server was restarted while this was being written; what arrived is kept.",
         )
+
+
+def newest_fitting(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """As many of the last turns as fit into MOST_CARRIED characters."""
+    left, fitting = MOST_CARRIED, []
+    for turn in reversed(turns):
+        left -= len(turn["content"])
+        if left < 0:
+            break
+        fitting.append(turn)
+    return fitting[::-1]
 
 
 class Delta(models.Model):

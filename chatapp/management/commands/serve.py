@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from chatapp import prepare
 from sessions_core import links
 from sessions_core.demo import DemoGateway
+from sessions_core.gateway import tools
 from sessions_core.models import User
 
 DRAIN = 10.0  # seconds for running replies to end at SIGTERM
@@ -80,7 +81,8 @@ class Service:
     async def begin_demo(self) -> tuple[str, str]:
         token = secrets.token_urlsafe(32)
         self.demo = DemoGateway(settings.DATA / "demo-gateway.sqlite3", token)
-        return await self.demo.start(), token
+        tools.demo = await self.demo.start(), token
+        return tools.demo
 
     def announce(self) -> None:
         links.remember_address(self.address)
@@ -101,6 +103,7 @@ class Service:
         self.say("Stopping: running replies may take up to 10 s to end …" if self.relay.running else "Stopping …")
         await self.relay.drain(DRAIN)
         if self.demo:
+            tools.demo = None
             await self.demo.stop()
 
 

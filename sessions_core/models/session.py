@@ -1,0 +1,185 @@
+"""What can be done with a chat as a session; each function is a method of Chat. A rule is written here, once."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from .. import errors
+from ..gateway import GatewayError, tools
+from ..hub import hub
+from .event import By
+from .message import CARRIED, Message
+from .names import checked_name, folded, free_name
+from .user import User
+
+if TYPE_CHECKING:
+    from .chat import Chat
+
+
+def rename(chat: "Chat", title: str, by: By) -> None:
+    """Give it a name; the one a person chose before keeps leading here."""
+    title = checked_name(title)
+    with chat.changing():
+        before = chat.title_key if chat.named else ""
+        _take_name(chat, title)
+        if before and before != chat.title_key:
+            chat.past_titles.get_or_create(title_key=before)
+        chat.log("renamed", by, to=title)
+
+
+def _take_name(chat: "Chat", title: str) -> None:
+    if not chat.named:
+        type(chat).objects.for_user(chat.owner_id).room_for_a_name()
+    chat.title, chat.title_key, chat.title_source = title, folded(title), chat.TitleSource.USER
+    try:
+        with transaction.atomic():
+            chat.save(update_fields=["title", "title_key", "title_source"])
+    except IntegrityError:
+        raise errors.NameTaken(title) from None
+
+
+def protect(chat: "Chat", on: bool, by: By) -> None:
+    """Make it persistent, or not; an automatic title becomes its name with that."""
+    with chat.changing():
+        if on and not chat.title:
+            raise errors.BadName("A persistent session needs a name. Rename it first.")
+        if on and not chat.named:
+            _take_name(chat, checked_name(chat.title))
+        chat.persistent = on
+        chat.save(update_fields=["persistent"])
+        chat.log("protected" if on else "unprotected", by)
+
+
+def reset(chat: "Chat", by: By, *, confirmed: bool = False) -> None:
+    """Start a new chapter: the gateway gets a fresh memory under a new key, the old chapter stays to read.
+
+    Main has no chapters: once confirmed, the gateway itself forgets what everybody who shares it said.
+    """
+    if chat.is_main:
+        return _reset_main(chat, by, confirmed)
+    with chat.changing():
+        if chat.persistent:
+            raise errors.Protected(chat.name)
+        if not chat.messages.filter(chapter=chat.chapter).exclude(role=Message.Role.NOTICE).exists():
+            raise errors.NothingToReset
+        chat.hold_queue()
+        _turn_to(chat, chat.chapter + 1, _unused_key_number(chat))
+        chat.log("reset", by, chapter=chat.chapter)
+    chat.stop()
+
+
+def _reset_main(chat: "Chat", by: By, confirmed: bool) -> None:
+    if chat.persistent or settings.SESSION_PROTECT_MAIN:
+        raise errors.Protected(chat.name)
+    if not confirmed:
+        raise errors.SharedByAll(chat.agent)
+    chat.stop()
+    try:
+        tools.reset_session(chat.wire_key, chat.agent)
+    except GatewayError as error:
+        raise errors.GatewayRefused(str(error)) from None
+    with chat.changing():
+        chat.hold_queue()
+        _turn_to(chat, chat.chapter, _unused_key_number(chat))  # what was lost before is not told again
+        chat.log("reset on the gateway", by)
+    chat.notice("The agent's main session was reset on the gateway: the agent starts afresh.")
+
+
+def _unused_key_number(chat: "Chat") -> int:
+    """A number that was never sent, so that it names a fresh memory."""
+    return max(chat.key_number, chat.messages.aggregate(newest=Max("key_number"))["newest"] or 0) + 1
+
+
+def undo_reset(chat: "Chat", by: By) -> None:
+    """Go back to the chapter before, and to its memory on the gateway."""
+    with chat.changing():
+        fresh = chat.messages.filter(chapter=chat.chapter)
+        last = chat.messages.filter(chapter=chat.chapter - 1).order_by("pk").last()
+        if last is None or fresh.filter(role=Message.Role.USER).asked().exists():
+            raise errors.NothingToUndo
+        key_number = _unused_key_number(chat) if last.key_number == CARRIED else last.key_number
+        fresh.update(chapter=chat.chapter - 1)
+        _turn_to(chat, chat.chapter - 1, key_number)
+        chat.log("reset undone", by, chapter=chat.chapter)
+
+
+def _turn_to(chat: "Chat", chapter: int, key_number: int) -> None:
+    chat.chapter, chat.key_number = chapter, key_number
+    chat.save(update_fields=["chapter", "key_number"])
+
+
+def fork(chat: "Chat", by: By, title: str = "") -> "Chat":
+    """Another session that goes on from here; without a name it keeps the title, as an automatic one."""
+    made = type(chat).objects.start(chat.owner, by=by, title=title, agent=chat.agent, based_on=chat)
+    chat.log("forked", by, to=str(made.pk))
+    return made
+
+
+def carry_over(chat: "Chat", source: "Chat") -> None:
+    """Take what was said in another chat's present chapter along: to read here, and for the gateway to hear with
+    the first turn."""
+    said = source.messages.shown().newest_versions().filter(chapter=source.chapter)
+    replies = [reply for reply in said.replies().select_related("parent") if reply.parent and not reply.running]
+    questions = {reply.parent.pk: reply.parent for reply in replies if reply.parent}
+    told = sorted([*questions.values(), *replies], key=lambda message: message.seq or 0)
+    copies = {message.pk: message.carried_to(chat, seq) for seq, message in enumerate(told, 1)}
+    Message.objects.bulk_create(copies[pk] for pk in questions)
+    for reply in replies:
+        copies[reply.pk].parent = copies[reply.parent_id or 0]
+    Message.objects.bulk_create(copies[reply.pk] for reply in replies)
+    type(chat).objects.filter(pk=chat.pk).update(read_seq=len(told))
+    if told:
+        chat.notice(f"This goes on from “{source.name}”. What was said there goes along with your first message.")
+
+
+def pin(chat: "Chat", on: bool, by: By) -> None:
+    with chat.changing(pinned=on):
+        chat.log("pinned" if on else "unpinned", by)
+
+
+def archive(chat: "Chat", on: bool, by: By) -> None:
+    """Out of the list, or back in it; a message brings it back too."""
+    with chat.changing(archived_at=Now() if on else None):
+        chat.log("archived" if on else "unarchived", by)
+
+
+def trash(chat: "Chat", by: By) -> None:
+    """Out of sight with all it holds, until the trash is emptied; what is being written is stopped."""
+    with chat.changing(deleted_at=Now()):
+        chat.hold_queue()
+        chat.log("deleted", by, title=chat.name, messages=chat.messages.count())
+    chat.stop()
+
+
+def restore(chat: "Chat", by: By) -> None:
+    """Back from the trash; under a free name where another session has taken its name meanwhile."""
+    with chat.changing():
+        others = type(chat).objects.for_user(chat.owner_id)
+        if chat.is_main and others.filter(openclaw_session_key=None).exists():
+            raise errors.OnlyOneMain
+        if chat.named:
+            others.room_for_a_name()
+            chat.title = free_name(chat.title, others.names())
+        chat.deleted_at, chat.title_key = None, folded(chat.title)
+        chat.save(update_fields=["deleted_at", "title", "title_key"])
+        chat.log("restored", by)
+
+
+def give(chat: "Chat", to: User, by: By) -> None:
+    """Hand the session to a colleague, under a free name of theirs; its memory goes with it, old names do not."""
+    if chat.is_main:
+        raise errors.NotGiven
+    with chat.changing():
+        giver = chat.owner
+        if chat.named:
+            chat.title = free_name(chat.title, type(chat).objects.for_user(to).names())
+        chat.owner, chat.title_key = to, folded(chat.title)
+        chat.save(update_fields=["owner", "title", "title_key"])
+        chat.past_titles.all().delete()
+        chat.log("given", by, giver=giver.username, to=to.username)
+        User.count_list_change(giver.pk)
+        transaction.on_commit(partial(hub.list_changed, giver.pk), robust=True)
