@@ -287,8 +287,8 @@ def tool_refused(code: int, message: str, kind: str = "tool_error") -> Step:
 class FakeGateway:
     """The server. `requests` are in the order in which they came, `turns` are the user's by session key.
 
-    `tool_calls` are the bodies of /tools/invoke, `agents` what /v1/models lists. Steps in `instead` are what one of these
-    two paths answers from then on: `gateway.instead[TOOLS] = [tool_refused(403, "no")]`.
+    `tool_calls` are the bodies of /tools/invoke, `agents` what /v1/models lists. Steps in `instead` are what one of
+    these two paths answers from then on: `gateway.instead[TOOLS] = [tool_refused(403, "no")]`.
     """
 
     def __init__(self, *, token: str = TOKEN, pace: float = 0.0, count: int = 20) -> None:

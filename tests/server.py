@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
@@ -28,40 +28,42 @@ def own_environment(**settings: str) -> dict[str, str]:
     return kept | {"WEBCHAT_ENV_FILE": os.devnull} | settings
 
 
-class Server:
-    """A data folder and, while it runs, a process that serves it; the port stays the same over restarts."""
+class Process:
+    """A process of the app with its log; it can be killed and started again."""
+
+    begun = ""  # what it prints, as a pattern, when it works
 
     def __init__(self, data: Path, **env: str) -> None:
         self.data = data
         self.env = env
-        self.port = 0
         self.process: subprocess.Popen | None = None
-        self.people: list[Person] = []
-        self.log = data.parent / f"{data.name}.log"
+        self.log = data.parent / f"{data.name}-{type(self).__name__.lower()}-{uuid.uuid4().hex[:6]}.log"
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def command(self) -> list[str]:
+        raise NotImplementedError
 
-    def start(self) -> "Server":
+    def start(self) -> Self:
         env = own_environment(WEBCHAT_DATA=str(self.data), SESSION_CREATE_RATE="", **self.env)
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            command = [sys.executable, "manage.py", "serve", "--port", str(self.port)]
+            command = [sys.executable, "manage.py", *self.command()]
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        self.port = int(self._wait_for(r"is at http://[\d.]+:(\d+)/", begin))
+        self.started(self._wait_for(self.begun, begin))
         return self
 
-    def _wait_for(self, pattern: str, begin: int) -> str:
+    def started(self, said: re.Match[str]) -> None:
+        pass
+
+    def _wait_for(self, pattern: str, begin: int) -> re.Match[str]:
         until = time.monotonic() + START_WITHIN
         while time.monotonic() < until:
             said = self.log.read_bytes()[begin:].decode()
             if (match := re.search(pattern, said)) and "Ctrl-C" in said:
-                return match[1]
+                return match
             if self.process is None or self.process.poll() is not None:
                 break
             time.sleep(0.02)
-        raise AssertionError(f"serve did not start:\n{self.log.read_text()}")
+        raise AssertionError(f"{self.command()[0]} did not start:\n{self.log.read_text()}")
 
     def kill(self) -> None:
         """As when the plug is pulled."""
@@ -69,24 +71,64 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> int:
+    def signal(self, number: int) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def stop(self, within: float = 30) -> int:
         """As an operator does; gives the exit code."""
         assert self.process
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+            self.signal(signal.SIGTERM)
+        return self.process.wait(timeout=within)
 
     def rows(self, sql: str, *values: object) -> list[dict]:
         """What the database says, read beside the running process."""
+        if url := self.env.get("DATABASE_URL"):
+            return postgres_rows(url, sql, values)
         with closing(sqlite3.connect(f"file:{self.data}/webchat.sqlite3?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
             return [dict(row) for row in database.execute(sql, values)]
 
     def end(self) -> None:
-        """After the test: the process and the connections to it."""
+        """After the test."""
+        self.stop()
+
+
+def postgres_rows(url: str, sql: str, values: tuple[object, ...]) -> list[dict]:
+    import psycopg
+    from psycopg.rows import dict_row
+
+    with psycopg.connect(url, row_factory=dict_row) as database:
+        return database.execute(sql.replace("?", "%s"), values).fetchall()
+
+
+class Server(Process):
+    """A data folder and, while it runs, a process that serves it; the port stays the same over restarts."""
+
+    begun = r"is at http://[\d.]+:(\d+)/"
+    options: tuple[str, ...] = ()
+
+    def __init__(self, data: Path, **env: str) -> None:
+        super().__init__(data, **env)
+        self.port = 0
+        self.people: list[Person] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return ["serve", "--port", str(self.port), *self.options]
+
+    def started(self, said: re.Match[str]) -> None:
+        self.port = int(said[1])
+
+    def end(self) -> None:
+        """The process and the connections to it."""
         for person in self.people:
             person.http.close()
-        self.stop()
+        super().end()
 
     def first_account(self, name: str = "ada") -> "Person":
         path = re.search(r"(/first-account/\S+)", self.log.read_text())
@@ -94,6 +136,19 @@ class Server:
         person = Person(self)
         person.post(path[1], username=name, password1=PASSWORD, password2=PASSWORD)
         return person
+
+
+class Pages(Server):
+    """`serve --no-relay`."""
+
+    options = ("--no-relay",)
+
+
+class RelayProcess(Process):
+    begun = "The relay works"
+
+    def command(self) -> list[str]:
+        return ["relay"]
 
 
 class Person:
@@ -143,12 +198,21 @@ class Talk:
     @property
     def replies(self) -> list[dict]:
         """Oldest first, with the text as far as it is written."""
-        return self.person.server.rows(
-            """select m.id, m.state, m.error_code, m.text || coalesce((select group_concat(text, '') from
-               (select text from sessions_core_delta d where d.message_id = m.id order by seq)), '') as text
-               from sessions_core_message m where chat_id = ? and role = 'assistant' order by seq""",
-            self.pk.hex,
+        rows = self.person.server.rows
+        chat = (self.pk.hex,)
+        deltas = rows(
+            """select d.message_id, d.text from sessions_core_delta d join sessions_core_message m on m.id = d.message_id
+               where m.chat_id = ? order by d.seq""",
+            *chat,
         )
+        messages = rows(
+            """select id, state, error_code, text from sessions_core_message
+               where chat_id = ? and role = 'assistant' order by seq""",
+            *chat,
+        )
+        for message in messages:
+            message["text"] += "".join(delta["text"] for delta in deltas if delta["message_id"] == message["id"])
+        return messages
 
     def reply(self, number: int = 1, state: str = "done", timeout: float = 60) -> str:
         """The text of the reply with this number once it is in this state."""

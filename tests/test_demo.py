@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import aiohttp
 import pytest
 
+from chatapp.service import Service
 from sessions_core.demo import DemoGateway
 from sessions_core.demo.script import LONG, SILENT, Memory, Session, paced
 from sessions_core.gateway import AuthRefused, Gateway, Rejected, Reply, tools
@@ -341,6 +342,20 @@ def test_our_own_reset_reaches_it_from_a_thread_of_its_process(memory, settings,
 
     settings.OPENCLAW_GATEWAY_URL = ""
     assert all("You have not told me your name" in said for said in asyncio.run(scene()))
+
+
+def test_serve_lets_its_own_process_reach_it(settings, tmp_path, monkeypatch):
+    async def scene():
+        service = Service(print)
+        await service.begin_demo()
+        try:
+            await asyncio.to_thread(tools.reset_session, HERE, "main")
+        finally:
+            await service.demo.stop()
+
+    settings.OPENCLAW_GATEWAY_URL, settings.DATA = "", tmp_path
+    monkeypatch.setattr(tools, "demo", None)
+    asyncio.run(scene())
 
 
 # --- the wire

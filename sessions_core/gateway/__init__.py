@@ -207,7 +207,7 @@ class _Open:
         except TimeoutError:
             raise StartTimeout from None
         except openai.APIStatusError as error:
-            raise from_status(error) from None
+            raise from_status(error.status_code, error.response.headers, error.body) from None
         except openai.APIConnectionError as error:
             raise from_connection(error) from None
         except (aiohttp.ClientResponseError, httpx2.RequestError):  # no HTTP, or an error's body that broke off

@@ -19,6 +19,7 @@ GatewayError                 state        may be tried again by itself
 
 import re
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from ..secrets import redact
@@ -124,19 +125,19 @@ BY_STATUS: dict[int, type[GatewayError]] = {
 }
 
 
-def from_status(error: Any) -> GatewayError:
-    status = error.status_code
+def from_status(status: int, headers: Mapping[str, str], body: Any) -> GatewayError:
+    """What a status other than 2xx means; the headers' names in any case, the body parsed or as text."""
     if 300 <= status < 400:
         return BadReply(
             "The gateway answered with a redirect; its address in OPENCLAW_GATEWAY_URL is not the right one."
         )
     kind = BY_STATUS.get(status) or (Failed if status >= 500 else Rejected)
     if kind is Busy:
-        seconds = _retry_after(error.response.headers.get("retry-after", ""))
+        seconds = _retry_after(headers.get("retry-after", ""))
         return Busy(f"The assistant is busy. Try again in {seconds:.0f} s." if seconds else "", retry_after=seconds)
     if kind is Rejected:
-        return Rejected(f"{Rejected.says} It says: {words_of(error.body)}" if words_of(error.body) else "")
-    return kind(retry_after=_retry_after(error.response.headers.get("retry-after", "")))
+        return Rejected(f"{Rejected.says} It says: {words_of(body)}" if words_of(body) else "")
+    return kind(retry_after=_retry_after(headers.get("retry-after", "")))
 
 
 def from_connection(error: Exception) -> GatewayError:

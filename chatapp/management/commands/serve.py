@@ -1,19 +1,14 @@
-import asyncio
-import fcntl
-import secrets
 import socket
-import threading
-from typing import IO
+from functools import partial
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import connection, connections
+from django.db import connections
 from django.utils.module_loading import import_string
 
 from chatapp import prepare
+from chatapp.service import Service
 from sessions_core import links
-from sessions_core.demo import DemoGateway
-from sessions_core.gateway import tools
 from sessions_core.models import User
 
 DRAIN = 10.0  # seconds for running replies to end at SIGTERM
@@ -27,8 +22,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="Address to listen on (default: this machine only).")
         parser.add_argument("--port", type=int, default=8000, help="Port to listen on; 0 takes a free one.")
+        parser.add_argument(
+            "--no-relay", action="store_true", help="Only pages: `manage.py relay` carries the replies."
+        )
 
-    def handle(self, *, host: str, port: int, **options) -> None:
+    def handle(self, *, host: str, port: int, no_relay: bool, **options) -> None:
         from chatapp.server import WebServer, listen
 
         bound = listen(host, port)
@@ -40,11 +38,25 @@ class Command(BaseCommand):
         prepare.static_files(self.say)
         first_link = None if User.objects.exists() else links.first_account_path()
         connections.close_all()
-        address = settings.PUBLIC_URL or address_of(bound, host)
+        self.address = settings.PUBLIC_URL or address_of(bound, host)
         server = WebServer(import_string(settings.ASGI_APPLICATION), bound)
-        service = Service(address, first_link, self.say)
-        server.run(service.begin, service.end)
+        service = Service(self.say, relay=not no_relay)
+
+        async def begin() -> None:
+            await service.begin()
+            self.announce(service, first_link)
+
+        server.run(begin, partial(service.end, DRAIN))
         self.say("Stopped.")
+
+    def announce(self, service: Service, first_link: str | None) -> None:
+        links.remember_address(self.address)
+        self.say(f"OpenClaw WebChat is at {self.address}/")
+        if first_link:
+            self.say(f"There is no account yet. Make the first one, an administrator:\n  {self.address}{first_link}")
+        if service.demo:
+            self.say("No gateway is set, so a demo answers. OPENCLAW_GATEWAY_URL connects a real one (see README.md).")
+        self.say("Ctrl-C stops it.")
 
     def say(self, line: str) -> None:
         self.stdout.write(line)
@@ -54,66 +66,3 @@ class Command(BaseCommand):
 def address_of(bound: socket.socket, host: str) -> str:
     name = "127.0.0.1" if host in WILDCARDS else f"[{host}]" if ":" in host else host
     return f"http://{name}:{bound.getsockname()[1]}"
-
-
-class Service:
-    """What runs beside the pages in the same loop: the demo gateway, where no other is set, and the relay."""
-
-    def __init__(self, address: str, first_link: str | None, say: prepare.Say) -> None:
-        self.address, self.first_link, self.say = address, first_link, say
-        self.demo: DemoGateway | None = None
-
-    async def begin(self) -> None:
-        from sessions_core.gateway import Gateway
-        from sessions_core.hub import hub
-        from sessions_core.relay import Relay
-
-        url, token = settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN
-        if not url:
-            url, token = await self.begin_demo()
-        self.gateway = Gateway(url, token)
-        self.relay = Relay(self.gateway, hub)
-        self.lock, alone = lock_data_folder()
-        self.relay.start(alone=alone)
-        self.announce()
-        asyncio.get_running_loop().call_later(0.5, self.warm_up)
-
-    async def begin_demo(self) -> tuple[str, str]:
-        token = secrets.token_urlsafe(32)
-        self.demo = DemoGateway(settings.DATA / "demo-gateway.sqlite3", token)
-        tools.demo = await self.demo.start(), token
-        return tools.demo
-
-    def announce(self) -> None:
-        links.remember_address(self.address)
-        self.say(f"OpenClaw WebChat is at {self.address}/")
-        if self.first_link:
-            self.say(
-                f"There is no account yet. Make the first one, an administrator:\n  {self.address}{self.first_link}"
-            )
-        if self.demo:
-            self.say("No gateway is set, so a demo answers. OPENCLAW_GATEWAY_URL connects a real one (see README.md).")
-        self.say("Ctrl-C stops it.")
-
-    def warm_up(self) -> None:
-        """Importing the SDK takes up to two seconds: neither the first page nor the first message waits for it."""
-        threading.Thread(target=lambda: self.gateway.client, daemon=True).start()
-
-    async def end(self) -> None:
-        self.say("Stopping: running replies may take up to 10 s to end …" if self.relay.running else "Stopping …")
-        await self.relay.drain(DRAIN)
-        if self.demo:
-            tools.demo = None
-            await self.demo.stop()
-
-
-def lock_data_folder() -> tuple[IO | None, bool]:
-    """On SQLite, whether this is the only process with this data folder: then no other can be writing a reply."""
-    if connection.vendor != "sqlite":
-        return None, False
-    file = (settings.DATA / "serve.lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return file, True
-    except OSError:
-        return file, False

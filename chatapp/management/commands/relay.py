@@ -1,0 +1,43 @@
+import asyncio
+import signal
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection, connections
+
+from chatapp import prepare
+from chatapp.service import Service
+
+DRAIN = 30 * 60.0  # seconds: a new relay works already, so that nobody's reply is cut by a deploy
+
+
+class Command(BaseCommand):
+    help = "Carry replies without serving pages, beside `serve --no-relay`. SIGTERM lets running replies end."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--drain", type=float, default=DRAIN, help="Seconds that running replies may take to end at SIGTERM (1800)."
+        )
+
+    def handle(self, *, drain: float, **options) -> None:
+        if drain < 0:
+            raise CommandError("--drain is a number of seconds from 0 on.")
+        prepare.database(self.say)
+        connections.close_all()
+        asyncio.run(self.run(drain))
+        self.say("Stopped.")
+
+    async def run(self, drain: float) -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stopping.set)
+        service = Service(self.say)
+        await service.begin()
+        self.say(f"The relay works on {connection.vendor}. Ctrl-C stops it.")
+        await stopping.wait()
+        await service.end(drain)
+
+    def say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()

@@ -1,0 +1,199 @@
+"""What the gateway offers beside chat, over plain HTTP with the same token: its tools, and which agents it has."""
+
+import json
+import logging
+import threading
+from time import monotonic
+from typing import Any
+
+from django.conf import settings
+from django.utils.asyncio import async_unsafe
+
+from . import CONNECT_TIMEOUT, WIRE_KEY
+from .errors import (
+    AuthRefused,
+    BadReply,
+    Failed,
+    GatewayError,
+    NotOffered,
+    Rejected,
+    StartTimeout,
+    Unreachable,
+    from_status,
+    words_of,
+)
+
+READ_TIMEOUT = 30.0  # seconds
+MAX_ANSWER = 2_000_000  # bytes
+AGENTS_TIMEOUT = 3.0  # seconds
+AGENTS_KEPT = 60.0  # seconds that the list of agents is remembered
+FAILURE_KEPT = 10.0  # seconds until it is asked for again after a failure
+MAIN = "main"
+TOO_LATE = "The gateway did not answer in time."
+WHAT_TO_SET = '"tools": {"alsoAllow": ["sessions", "sessions_list", "sessions_history"]}'
+
+logger = logging.getLogger(__name__)
+
+demo: tuple[str, str] | None = None  # its address and token, in the process of `serve` while it answers there
+
+_asking = threading.Lock()
+_known: tuple[float, list[str]] = (0.0, [])  # until when on the monotonic clock, and which agents
+
+
+def invoke_tool(name: str, args: dict[str, Any], *, session_key: str = MAIN, agent: str = "") -> Any:
+    """What a tool says when it runs in an agent's session, parsed where it is JSON; raises a GatewayError."""
+    call = {"tool": name, "args": args, "sessionKey": session_key} | ({"agentId": agent} if agent else {})
+    try:
+        answer = _ask("POST", "/tools/invoke", call, READ_TIMEOUT)
+    except NotOffered:
+        raise NotOffered(
+            f"The gateway does not offer its tool “{name}”; an administrator has to set in openclaw.json: {WHAT_TO_SET}"
+        ) from None
+    if not isinstance(answer, dict) or "ok" not in answer:
+        raise BadReply("The gateway did not answer as OpenClaw does when it runs a tool.")
+    if answer["ok"] is not True:
+        raise Rejected(_with_words("The gateway could not do this.", answer))
+    return _unless_refused(_said(answer.get("result")))
+
+
+def reset_session(key: str, agent: str) -> None:
+    """Makes an agent forget a session, under the same key; a turn that runs there is cut off. Raises a GatewayError."""
+    if not WIRE_KEY.fullmatch(key):
+        raise Rejected(f"The session key {key!r} does not fit the gateway.")
+    # The tool runs in the agent's main session, and by its full key OpenClaw would not let that reset itself.
+    whole = key if key == MAIN else f"agent:{agent}:{key}"
+    invoke_tool("sessions", {"action": "reset", "sessionKey": whole}, agent=agent)
+
+
+def agents() -> list[str]:
+    """The agents to choose from, the configured one first; only that one while the gateway does not list them."""
+    configured = settings.OPENCLAW_AGENT_ID
+    return [configured, *(agent for agent in _remembered() if agent != configured)]
+
+
+def forget_agents() -> None:
+    global _known
+    _known = (0.0, [])
+
+
+def _remembered() -> list[str]:
+    global _known
+    with _asking:  # all others wait for the one that asks
+        if monotonic() >= _known[0]:
+            kept, listed = _look()
+            _known = (monotonic() + kept, listed)
+        return _known[1]
+
+
+def _look() -> tuple[float, list[str]]:
+    """For how many seconds it holds, and which agents the gateway lists."""
+    try:
+        return AGENTS_KEPT, _listed(_ask("GET", "/v1/models", None, AGENTS_TIMEOUT))
+    except GatewayError as error:
+        logger.info("The gateway's agents are not known: %s", error)
+        return FAILURE_KEPT, []
+
+
+def _listed(answer: Any) -> list[str]:
+    models = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(models, list):
+        raise BadReply("The gateway did not answer with a list of models.")
+    ids = [str(model.get("id")) for model in models if isinstance(model, dict)]
+    names = [name.removeprefix("openclaw/") for name in ids if name.startswith("openclaw/")]
+    # OpenClaw's agents have names of the same form as a session's key.
+    return [name for name in dict.fromkeys(names) if WIRE_KEY.fullmatch(name) and name != "default"]
+
+
+@async_unsafe("This waits for the gateway, and the demo for this very loop: call it from a thread.")
+def _ask(method: str, path: str, content: Any, seconds: float) -> Any:
+    """The parsed answer to one request, on a connection of its own."""
+    import httpx2
+
+    url, token = _address()
+    headers = {"authorization": f"Bearer {token or 'none'}", "accept-encoding": "identity"}
+    timeout = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT))
+    try:
+        with (
+            httpx2.Client(trust_env=False, follow_redirects=False, timeout=timeout) as client,
+            client.stream(method, url + path, json=content, headers=headers) as response,
+        ):
+            return _answer(response, monotonic() + seconds)
+    except (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError) as error:
+        raise _broken(error) from None
+
+
+def _address() -> tuple[str, str]:
+    """Where the relay of this process asks too, and its token."""
+    if settings.OPENCLAW_GATEWAY_URL:
+        return settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN
+    if not demo:
+        raise Unreachable("No gateway is set, and the demo answers only inside `serve`. Set OPENCLAW_GATEWAY_URL.")
+    return demo
+
+
+def _answer(response: Any, until: float) -> Any:
+    answer = _parsed(_body(response, until))
+    if not response.is_success:
+        raise _refusal(response, answer)
+    return answer
+
+
+def _body(response: Any, until: float) -> bytes:
+    body = bytearray()
+    for piece in response.iter_raw():  # not decoded: a small compressed body may grow to any size
+        body += piece
+        if len(body) > MAX_ANSWER:
+            raise BadReply("The gateway's answer is longer than two megabytes.")
+        if monotonic() > until:
+            raise StartTimeout(TOO_LATE)
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode(errors="replace")
+
+
+def _broken(error: Exception) -> GatewayError:
+    import httpx2
+
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return Unreachable()
+    if isinstance(error, httpx2.TimeoutException):
+        return StartTimeout(TOO_LATE)
+    return Failed("The gateway closed the connection without an answer.")
+
+
+def _refusal(response: Any, answer: Any) -> GatewayError:
+    """As for a reply, but about a request that no message belongs to."""
+    error = from_status(response.status_code, response.headers, answer)
+    if response.status_code == 403:
+        return AuthRefused(_with_words("The gateway does not allow this.", answer))
+    if isinstance(error, Rejected | Failed):
+        return type(error)(_with_words("The gateway could not do this.", answer))
+    return error
+
+
+def _with_words(sentence: str, answer: Any) -> str:
+    words = words_of(answer)
+    return f"{sentence} It says: {words}" if words else sentence
+
+
+def _said(result: Any) -> Any:
+    """A tool speaks to a model: in parts of text, which mostly are one JSON document."""
+    parts = result.get("content") if isinstance(result, dict) else None
+    if not isinstance(parts, list):
+        return result
+    return _parsed("".join(str(part.get("text") or "") for part in parts if isinstance(part, dict)).encode())
+
+
+def _unless_refused(said: Any) -> Any:
+    """A tool may refuse inside an answer that is fine for HTTP."""
+    status = said.get("status") if isinstance(said, dict) else None
+    if status == "forbidden":
+        raise AuthRefused(_with_words("The gateway does not allow this.", said))
+    if status == "error":
+        raise Rejected(_with_words("The gateway could not do this.", said))
+    return said
