@@ -1,5 +1,7 @@
 """Signing in and out, the first account, passwords. No mail server: an operator copies links (`manage.py users`)."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login as sign_in
@@ -9,18 +11,18 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
 from django.db import transaction
 from django.http import Http404, HttpResponse
-from django.shortcuts import redirect, render, resolve_url
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from sessions_core import links
+from sessions_core.errors import Refusal
 from sessions_core.hub import hub
-from sessions_core.models import ChatEvent, Throttle, User
+from sessions_core.models import ApiToken, ChatEvent, Throttle, User
 from sessions_core.text import clean_text
 
 from .forms import AccountForm, FirstAccountForm
-from .requests import Request
+from .requests import Request, acting, where_from
 
 TOO_MANY = "Too many attempts. Wait a few minutes, then try again."
 
@@ -58,9 +60,7 @@ def login(request: Request) -> HttpResponse:
 def welcome(request: Request, user, verb: str) -> HttpResponse:
     sign_in(request, user, backend="django.contrib.auth.backends.ModelBackend")
     ChatEvent.objects.create(actor=user, verb=verb)
-    wanted = request.POST.get("next") or request.GET.get("next") or ""
-    own = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure())
-    return redirect(wanted if own else resolve_url(settings.LOGIN_REDIRECT_URL))
+    return redirect(where_from(request) or resolve_url(settings.LOGIN_REDIRECT_URL))
 
 
 @require_POST
@@ -80,21 +80,51 @@ def logout(request: Request) -> HttpResponse:
 def account(request: Request) -> HttpResponse:
     changing_password = "old_password" in request.POST
     password = PasswordChangeForm(request.user, request.POST if changing_password else None)
-    del password.fields["old_password"].widget.attrs["autofocus"]  # the page is about more than that
     form = AccountForm(request.POST if request.POST and not changing_password else None, instance=request.user)
     if changing_password and password.is_valid():
         password.save()
         ChatEvent.objects.create(actor=request.user, verb="password changed")
         update_session_auth_hash(request, password.user)
         hub.sign_out(user=request.user.pk)  # this page's own socket comes back; the others' sessions are over
-        messages.success(request, "Your password is changed. Other devices are signed out.")
+        messages.success(request, "Your password is changed. Other devices are signed out, API tokens revoked.")
         return redirect("account")
     if form.is_bound and form.is_valid():
         form.save()
         messages.success(request, "Saved.")
         return redirect("account")
     status = 400 if request.method == "POST" else 200
-    return render(request, "accounts/account.html", {"password_form": password, "form": form}, status=status)
+    return account_page(request, password_form=password, form=form, status=status)
+
+
+def account_page(request: Request, *, status: int = 200, **context: Any) -> HttpResponse:
+    context.setdefault("form", AccountForm(instance=request.user))
+    context.setdefault("password_form", PasswordChangeForm(request.user))
+    del context["password_form"].fields["old_password"].widget.attrs["autofocus"]  # the page is about more than that
+    context["tokens"] = request.user.api_tokens.recent()
+    return render(request, "accounts/account.html", context, status=status)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def make_token(request: Request) -> HttpResponse:
+    """The answer is the only page that ever shows the secret, so it is no redirect: those would have to store it."""
+    if request.method != "POST":
+        return redirect("account")
+    name = request.POST.get("name", "")
+    try:
+        token, secret = ApiToken.make(request.user, name, acting(request))
+    except Refusal as refusal:
+        return account_page(request, token_name=name, token_error=str(refusal), status=refusal.status)
+    return account_page(request, made=token, secret=secret)
+
+
+@login_required
+@require_POST
+def revoke_token(request: Request, pk: int) -> HttpResponse:
+    token = get_object_or_404(request.user.api_tokens.all(), pk=pk)
+    token.revoke(acting(request))
+    messages.success(request, f"The token “{token.name}” is revoked.")
+    return redirect("account")
 
 
 @sensitive_post_parameters("new_password1", "new_password2")

@@ -14,6 +14,7 @@ from django.http import HttpRequest, parse_cookie
 from django.http.request import split_domain_port, validate_host
 
 App = Callable[[dict, Callable, Callable], Awaitable[None]]
+IMPORT = "/chats/import/"  # the one address that takes a file
 TOO_MUCH = b"This is more than the app takes at once. Shorten it and send it again."
 FOREIGN_CHARSET = re.compile(r"charset=(?!\s*\"?utf-?8\b)", re.IGNORECASE)
 FORWARDED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip"}
@@ -70,12 +71,14 @@ class BodyLimit:
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if scope["path"] == IMPORT:
+            limit += settings.IMPORT_MAX_SIZE
         if FOREIGN_CHARSET.search(header(scope, b"content-type")):
             return await self.refuse(send, 415, b"Send forms in UTF-8.")
         length = header(scope, b"content-length")
         if length and (not length.isdigit() or int(length) > limit):
             return await self.refuse(send)
-        body, more = b"", True
+        body, more = bytearray(), True
         while more:  # at most the limit is held; then Django gets it in one piece
             event = await receive()
             if event["type"] == "http.disconnect":
@@ -84,7 +87,7 @@ class BodyLimit:
             more = event.get("more_body", False)
             if len(body) > limit:
                 return await self.refuse(send)
-        await self.app(scope, replay(body, receive), send)
+        await self.app(scope, replay(bytes(body), receive), send)
 
     async def refuse(self, send: Callable, status: int = 413, words: bytes = TOO_MUCH) -> None:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]

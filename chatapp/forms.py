@@ -19,8 +19,11 @@ class ChatForm(forms.Form):
     id = forms.UUIDField(required=False)
     title = forms.CharField(required=False, strip=False)
     persistent = forms.BooleanField(required=False)
+    agent = forms.CharField(required=False)
+    based_on = forms.UUIDField(required=False)
     text = forms.CharField(required=False, strip=False)
     client_id = forms.UUIDField(required=False)
+    after = forms.IntegerField(required=False, min_value=0)
 
 
 class FirstAccountForm(BaseUserCreationForm):

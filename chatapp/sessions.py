@@ -1,4 +1,7 @@
-"""What the session menu does: name, protect, pin, new chapter, trash. Plain forms; the page that follows shows it."""
+"""What the session menu does: name, protect, pin, archive, fork, new chapter, trash.
+
+Plain forms lead back to where they were used; with JavaScript that page stays and its socket tells what changed.
+"""
 
 import uuid
 from collections.abc import Callable
@@ -8,26 +11,27 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
-from sessions_core.errors import Protected, Refusal
+from sessions_core.errors import Protected, Refusal, SharedByAll
 from sessions_core.models import Chat
 
-from .requests import Request, acting
-from .views import address_of, own_chat, show
-
-OFFERS_WHEN_PROTECTED = ({"offer": "new-chat"}, {"offer": "unprotect-and-reset"})
+from .managing import show
+from .requests import Request, acting, where_from
+from .views import address_of, done, go_to, own_chat, refused
 
 
 def says_why(view: Callable[[Request, uuid.UUID], HttpResponse]) -> Callable[[Request, uuid.UUID], HttpResponse]:
-    """What the domain refuses is answered with the chat's page and the reason on it."""
+    """What the domain refuses is answered with the reason, or with the chat's page and the reason on it."""
 
     @wraps(view)
     def answer(request: Request, pk: uuid.UUID) -> HttpResponse:
         try:
             return view(request, pk)
         except Refusal as refusal:
-            return show(request, own_chat(request, pk), error=str(refusal), status=refusal.status)
+            return refused(request, own_chat(request, pk), refusal, "")
 
     return answer
 
@@ -38,7 +42,7 @@ def says_why(view: Callable[[Request, uuid.UUID], HttpResponse]) -> Callable[[Re
 def rename(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
     chat.rename(request.POST.get("title", ""), acting(request))
-    return redirect(address_of(chat))
+    return done(request, chat)
 
 
 @login_required
@@ -47,7 +51,7 @@ def rename(request: Request, pk: uuid.UUID) -> HttpResponse:
 def persist(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
     chat.protect(request.POST.get("on") == "1", acting(request))
-    return redirect(address_of(chat))
+    return done(request, chat)
 
 
 @login_required
@@ -55,22 +59,47 @@ def persist(request: Request, pk: uuid.UUID) -> HttpResponse:
 def pin(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
     chat.pin(request.POST.get("on") == "1", acting(request))
-    return redirect(address_of(chat))
+    return done(request, chat)
+
+
+@login_required
+@require_POST
+def archive(request: Request, pk: uuid.UUID) -> HttpResponse:
+    chat = own_chat(request, pk)
+    chat.archive(request.POST.get("on") == "1", acting(request))
+    return done(request, chat)
+
+
+@login_required
+@require_POST
+@says_why
+def fork(request: Request, pk: uuid.UUID) -> HttpResponse:
+    return go_to(request, own_chat(request, pk).fork(acting(request)))
 
 
 @login_required
 @require_POST
 @says_why
 def reset(request: Request, pk: uuid.UUID) -> HttpResponse:
-    """A new chapter; a persistent session answers with a notice that offers what can be done instead."""
+    """A new chapter; a persistent session answers with a notice that offers what can be done instead, and what is
+    shared by many asks first."""
     chat, by = own_chat(request, pk), acting(request)
     try:
-        if request.POST.get("unprotect") == "1":
+        if request.POST.get("unprotect") == "1" and not chat.is_main:
             chat.protect(False, by)
-        chat.reset(by)
+        chat.reset(by, confirmed=request.POST.get("confirm") == "1")
     except Protected as refusal:
-        chat.notice(str(refusal), *OFFERS_WHEN_PROTECTED)
-    return redirect(address_of(chat))
+        chat.notice(str(refusal), *(refusal.offers[:1] if chat.is_main else refusal.offers))
+    except SharedByAll as refusal:
+        return ask_about_main(request, chat, refusal)
+    return go_to(request, chat)
+
+
+def ask_about_main(request: Request, chat: Chat, refusal: Refusal) -> HttpResponse:
+    context = {"chat": chat, "refusal": refusal}
+    if not request.htmx:
+        return render(request, "chat/reset_main.html", context, status=refusal.status)
+    return retarget(reswap(render(request, "chat/_reset_main.html", context), "innerHTML"), "#dialog")
 
 
 @login_required
@@ -90,15 +119,27 @@ def delete(request: Request, pk: uuid.UUID) -> HttpResponse:
     if request.method != "POST":
         template = "chat/_delete_session.html" if request.htmx else "chat/delete_session.html"
         context = {"chat": chat, "count": chat.messages.count(), "running": chat.messages.running().exists()}
+        context["here"] = where_from(request) or address_of(chat)
         return render(request, template, context)
     chat.trash(acting(request))
     messages.success(request, chat.name, extra_tags=f"deleted {chat.pk}")
-    return redirect("chat")
+    return after_delete(request, chat)
+
+
+def after_delete(request: Request, chat: Chat) -> HttpResponse:
+    """The page that was open stays, unless it was this chat's."""
+    here = where_from(request)
+    if here in ("", address_of(chat)):
+        return HttpResponseClientRedirect(reverse("chat")) if request.htmx else redirect("chat")
+    return render(request, "chat/_toasts.html", {"here": here}) if request.htmx else redirect(here)
 
 
 @login_required
 @require_POST
 def restore(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = get_object_or_404(Chat.objects.trash_of(request.user), pk=pk)
-    chat.restore(acting(request))
-    return redirect(address_of(chat))
+    try:
+        chat.restore(acting(request))
+    except Refusal as refusal:
+        return refused(request, None, refusal, "") if request.htmx else show(request, refusal)
+    return done(request, chat)

@@ -155,6 +155,13 @@ SESSION_TRASH_DAYS = natural("SESSION_TRASH_DAYS", env.int("SESSION_TRASH_DAYS",
 ADMIN_SHOWS_TEXT = env.bool("ADMIN_SHOWS_TEXT", False)
 
 
+# --- Several processes
+
+REDIS_URL = secret("REDIS_URL")
+if REDIS_URL and not re.match(r"(rediss?|unix)://", REDIS_URL):
+    refuse("REDIS_URL looks like redis://127.0.0.1:6379/0, rediss://… or unix:///run/redis.sock.")
+
+
 # --- Database
 
 SQLITE_OPTIONS = {
@@ -166,7 +173,8 @@ SQLITE_OPTIONS = {
 POSTGRESQL_OPTIONS = {
     # Every request has a thread of its own under ASGI, so connections are pooled, not kept by thread.
     "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
-    "options": "-c statement_timeout=10s -c idle_in_transaction_session_timeout=30s",
+    # No transaction of ours waits for anything: one that idles belongs to a process that is suspended or lost.
+    "options": "-c statement_timeout=10s -c idle_in_transaction_session_timeout=5s",
 }
 
 
@@ -197,7 +205,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "chatapp.urls"
 ASGI_APPLICATION = "chatapp.asgi.application"
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "sessions_core.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -245,8 +253,10 @@ STATICFILES_DIRS = [ROOT / "static"]
 
 MESSAGE_RENDERER = "chatapp.markdown.render"  # the domain knows no HTML; the relay stores what this makes
 
-# Nothing the app takes is larger than a message: 100,000 characters are at most 400 KB, percent-encoded 1.2 MB.
+# No form is larger than a message: 100,000 characters are at most 400 KB, percent-encoded 1.2 MB. Only an import is.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_300_000
+IMPORT_MAX_SIZE = 20_000_000
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE + IMPORT_MAX_SIZE  # it is in memory already: none on disk
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 300
 
 
@@ -265,6 +275,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "sessions_core.models.event.TokensEndWithPassword"},
 ]
 
 

@@ -6,14 +6,21 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from . import accounts, sessions, views
+from . import accounts, api, bulk, files, finding, history, managing, sessions, slash, views
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="chat"), name="home"),
     path("chat/", views.chat, name="chat"),
+    path("sessions/", managing.sessions, name="sessions"),
     path("chats/", views.create, name="create"),
     path("chats/new/", views.new, name="new"),
-    path("chats/list/", views.chat_list, name="list"),
+    path("chats/list/", finding.chat_list, name="list"),
+    path("chats/search/", finding.search, name="search"),
+    path("chats/bulk/", bulk.bulk, name="bulk"),
+    path("chats/import/", files.bring, name="import"),
+    path("chats/<uuid:pk>/menu/", finding.menu, name="menu"),
+    path("chats/<uuid:pk>/draft/", finding.draft, name="draft"),
+    path("chats/commands/", slash.commands, name="commands"),
     path("chats/<uuid:pk>/messages/", views.messages, name="messages"),
     path("chats/<uuid:pk>/stop/", views.stop, name="stop"),
     path("chats/<uuid:pk>/retry/", views.retry, name="retry"),
@@ -22,15 +29,23 @@ urlpatterns = [
     path("chats/<uuid:pk>/rename/", sessions.rename, name="rename"),
     path("chats/<uuid:pk>/persist/", sessions.persist, name="persist"),
     path("chats/<uuid:pk>/pin/", sessions.pin, name="pin"),
+    path("chats/<uuid:pk>/archive/", sessions.archive, name="archive"),
+    path("chats/<uuid:pk>/fork/", sessions.fork, name="fork"),
     path("chats/<uuid:pk>/reset/", sessions.reset, name="reset"),
     path("chats/<uuid:pk>/unreset/", sessions.unreset, name="unreset"),
     path("chats/<uuid:pk>/delete/", sessions.delete, name="delete"),
     path("chats/<uuid:pk>/restore/", sessions.restore, name="restore"),
+    path("chats/<uuid:pk>/purge/", managing.purge, name="purge"),
+    path("chats/<uuid:pk>/export/", files.take, name="export"),
+    path("chats/<uuid:pk>/history/", history.history, name="history"),
     path("login/", accounts.login, name="login"),
     path("logout/", accounts.logout, name="logout"),
     path("account/", accounts.account, name="account"),
     path("account/link/<str:uid>/<str:token>/", accounts.choose_password, name="choose-password"),
+    path("account/tokens/", accounts.make_token, name="make-token"),
+    path("account/tokens/<int:pk>/revoke/", accounts.revoke_token, name="revoke-token"),
     path("first-account/<str:token>/", accounts.first_account, name="first-account"),
+    path("api/<path:path>", api.call, name="api"),
     path("healthz", views.healthz, name="healthz"),
     path("admin/login/", accounts.login, name="admin-login"),  # one login, one throttle
     path("admin/", admin.site.urls),

@@ -1,24 +1,26 @@
 """Pages and actions of the chat. Each action is a form post that works with and without JavaScript."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
-from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
+from sessions_core import slash
 from sessions_core.errors import Refusal
+from sessions_core.gateway import tools
 from sessions_core.models import Chat, Message
-from sessions_core.models.names import checked_name
+from sessions_core.models.names import MAIN, checked_name
 
+from . import listing
 from .forms import ChatForm, MessageForm
-from .requests import Request, acting
+from .requests import Request, acting, where_from
 
-LISTED = 50  # chats in the sidebar at once
+SOURCES = 20  # chats a new one may be based on
 
 
 def own_chat(request: Request, pk: uuid.UUID) -> Chat:
@@ -26,7 +28,7 @@ def own_chat(request: Request, pk: uuid.UUID) -> Chat:
 
 
 def address_of(chat: Chat) -> str:
-    return f"{reverse('chat')}?{urlencode({'session': chat.key})}"
+    return listing.address(chat.key)
 
 
 def go_to(request: Request, chat: Chat) -> HttpResponse:
@@ -48,9 +50,18 @@ def find(request: Request, reference: str) -> Chat:
         raise Http404 from None
 
 
-def show(request: Request, chat: Chat | None, *, text: str = "", error: str = "", status: int = 200) -> HttpResponse:
-    """The page: of a chat, or the empty one on which a first message makes a chat."""
-    context = page_context(request, chat) | sidebar(request, chat)
+def show(
+    request: Request,
+    chat: Chat | None,
+    *,
+    text: str = "",
+    error: str = "",
+    status: int = 200,
+    unkept: Sequence[Message] = (),
+) -> HttpResponse:
+    """The page: of a chat, or the empty one on which a first message makes a chat; messages that no chat keeps are
+    shown there once."""
+    context = page_context(request, chat) | sidebar(request, chat) | {"unkept": unkept}
     context |= {"text": text or (chat.draft if chat else ""), "error": error, "client_id": uuid.uuid4()}
     return render(request, "chat/page.html", context, status=status)
 
@@ -58,9 +69,11 @@ def show(request: Request, chat: Chat | None, *, text: str = "", error: str = ""
 def page_context(request: Request, chat: Chat | None) -> dict[str, Any]:
     if chat is None:
         return {"chat": None, "new_id": uuid.uuid4()}
-    before = request.GET.get("before", "")
-    conversation = chat.conversation(before=int(before) if before.isdecimal() and len(before) < 10 else None)
+    wanted = request.GET.get("before", "")
+    before = place(wanted) if wanted.isdecimal() and len(wanted) < 10 else None
+    conversation = chat.conversation(before=before)
     context = {"chat": chat, "conversation": conversation, "older": older_than(conversation)}
+    context["newer"] = before is not None and bool(conversation) and (conversation[-1].seq or 0) < chat.last_seq()
     return context | {"earlier_chapters": chat.earlier_chapters() if chat.chapter > 1 else {}} | standing(chat)
 
 
@@ -72,35 +85,48 @@ def older_than(conversation: list[Message]) -> int | None:
 
 def standing(chat: Chat) -> dict[str, Any]:
     """What is going on in a chat: the reply being written, and the messages that wait for it."""
-    pending = list(chat.messages.pending())
+    unfinished = list(chat.messages.unfinished())
+    pending = [message for message in unfinished if not message.running]
     held = any(message.state == Message.State.HELD for message in pending)
-    return {"pending": pending, "held": held, "running": chat.messages.running().first()}
+    running = next((message for message in unfinished if message.running), None)
+    return {"pending": pending, "held": held, "running": running}
 
 
 def sidebar(request: Request, chat: Chat | None) -> dict[str, Any]:
-    chats = Chat.objects.for_user(request.user).listed().recent()[:LISTED]
-    return {"chats": chats, "current": chat, "list_rev": request.user.rev}
+    """The list and the switcher of a page, which both say where the reader is."""
+    listed = listing.page(request.user, shown=listing.how_many(request.GET.get("shown", "")))
+    return listed | standpoint(chat) | {"others": listing.others(request.user, chat), "list_rev": request.user.rev}
+
+
+def standpoint(chat: Chat | None) -> dict[str, Any]:
+    """Which chat is open, and the address to come back to."""
+    return {"current_key": chat.key if chat else "", "here": listing.address(chat.key if chat else "")}
 
 
 def not_found(request: Request, exception: Exception) -> HttpResponse:
     context = sidebar(request, None) if request.user.is_authenticated else {}
+    context["offers_main"] = request.GET.get("session") == MAIN
     return render(request, "404.html", context, status=404)
-
-
-@login_required
-@require_GET
-def chat_list(request: Request) -> HttpResponse:
-    reference = request.GET.get("session", "")
-    current = Chat.objects.for_user(request.user).filter(openclaw_session_key=reference or None).first()
-    return render(request, "chat/_list.html", sidebar(request, current))
 
 
 @login_required
 @require_GET
 def new(request: Request) -> HttpResponse:
     """The create-session dialog, or a page with the same form where there is no JavaScript."""
+    reference = request.GET.get("based_on", "")
+    source = find(request, reference) if reference else None
+    initial = {"id": uuid.uuid4(), "persistent": True, "agent": source.agent if source else request.user.default_agent}
+    return ask(request, ChatForm(initial=initial), source)
+
+
+def ask(request: Request, form: ChatForm, source: Chat | None, status: int = 200) -> HttpResponse:
+    """For what a named session is to be; what it may go on from are the chats last used."""
+    recent = Chat.objects.for_user(request.user).filter(archived_at=None).defer("draft")
+    recent = recent.order_by("-last_active_at", "-pk")[:SOURCES]
+    sources = [*([source] if source and source not in recent else []), *recent]
+    context = {"form": form, "source": source, "sources": sources, "agents": tools.agents()}
     template = "chat/_create_session.html" if request.htmx else "chat/create_session.html"
-    return render(request, template, {"form": ChatForm(), **sidebar(request, None)})
+    return render(request, template, context, status=status)
 
 
 @login_required
@@ -108,6 +134,8 @@ def new(request: Request) -> HttpResponse:
 def create(request: Request) -> HttpResponse:
     if request.method != "POST":
         return redirect("chat")
+    if request.POST.get("main") == "1":
+        return open_main(request)
     form = ChatForm(request.POST)
     if not form.is_valid():
         return HttpResponse("The form is not complete. Reload the page and try again.", status=400)
@@ -118,26 +146,49 @@ def create(request: Request) -> HttpResponse:
 
 
 def create_named(request: Request, form: ChatForm, data: dict[str, Any]) -> HttpResponse:
+    source = own_chat(request, data["based_on"]) if data["based_on"] else None
+    wanted = {name: data[name] for name in ("id", "persistent", "agent")}
     try:
         title = checked_name(data["title"])
-        chat = Chat.objects.start(
-            request.user, by=acting(request), id=data["id"], title=title, persistent=data["persistent"]
-        )
+        chat = Chat.objects.start(request.user, by=acting(request), title=title, based_on=source, **wanted)
     except Refusal as refusal:
         form.add_error(refusal.field, str(refusal))
-        template = "chat/_create_session.html" if request.htmx else "chat/create_session.html"
-        return render(request, template, {"form": form, **sidebar(request, None)}, status=200 if request.htmx else 400)
+        return ask(request, form, source, status=200 if request.htmx else refusal.status)
     return go_to(request, chat)
+
+
+def open_main(request: Request) -> HttpResponse:
+    try:
+        return go_to(request, Chat.objects.main_of(request.user, acting(request)))
+    except Refusal as refusal:
+        return refused(request, None, refusal, "")
 
 
 def create_by_message(request: Request, data: dict[str, Any]) -> HttpResponse:
+    text, client_id = data["text"], data["client_id"]
     try:
-        Chat.checked_text(data["text"])
+        call = slash.parsed(Chat.checked_text(text))
+        if call and not Chat.objects.for_user(request.user).filter(pk=data["id"]).exists():
+            return obeyed(request, call, data)
         chat = Chat.objects.start(request.user, by=acting(request), id=data["id"])
-        chat.receive(data["text"], data["client_id"])
+        message = chat.receive(text, client_id, acting(request, "slash"))
     except Refusal as refusal:
-        return refused(request, None, refusal, data["text"])
-    return go_to(request, chat)
+        return refused(request, None, refusal, text)
+    return go_to(request, slash.leads_to(message) or chat)
+
+
+def obeyed(request: Request, call: slash.Call, data: dict[str, Any]) -> HttpResponse:
+    """A command on the empty page makes no chat: it leads to one, or its answer is shown and kept nowhere."""
+    answer = call.answer(slash.Asker(request.user, acting(request, "slash"), client_id=data["client_id"]))
+    if answer.go_to:
+        return go_to(request, answer.go_to)
+    asked = Message(role=Message.Role.USER, text=call.text, client_id=data["client_id"] or uuid.uuid4())
+    notice = Message(role=Message.Role.NOTICE, text=answer.text, parts=answer.parts, client_id=uuid.uuid4())
+    for seq, message in enumerate((asked, notice), (data["after"] or 0) + 1):
+        message.seq, message.state = seq, Message.State.SENT
+    if request.htmx:
+        return render(request, "chat/_messages.html", {"messages": [asked, notice]})
+    return show(request, None, unkept=[asked, notice])
 
 
 def refused(request: Request, chat: Chat | None, refusal: Refusal, text: str) -> HttpResponse:
@@ -174,20 +225,23 @@ def send(request: Request, chat: Chat) -> HttpResponse:
         return HttpResponse("The form is not complete. Reload the page and try again.", status=400)
     data = form.cleaned_data
     try:
-        chat.receive(data["text"], data["client_id"])
+        message = chat.receive(data["text"], data["client_id"], acting(request, "slash"))
     except Refusal as refusal:
         return refused(request, chat, refusal, data["text"])
+    if other := slash.leads_to(message):
+        return go_to(request, other)
     return updates(request, chat, data["after"] or 0) if request.htmx else redirect(address_of(chat))
 
 
 def updates(request: Request, chat: Chat, after: int) -> HttpResponse:
     """All that may have changed on the page since it had everything up to a place."""
-    context = {"chat": chat, "conversation": chat.conversation(after=after)} | standing(chat)
+    context = {"chat": chat, "conversation": chat.conversation(after=after)} | standing(chat) | standpoint(chat)
+    context["others"] = listing.others(request.user, chat)
     return render(request, "chat/_updates.html", context)
 
 
 def done(request: Request, chat: Chat) -> HttpResponse:
-    return HttpResponse(status=204) if request.htmx else redirect(address_of(chat))
+    return HttpResponse(status=204) if request.htmx else redirect(where_from(request) or address_of(chat))
 
 
 @login_required

@@ -8,6 +8,7 @@ Refusal
 ├── Protected
 ├── NothingToReset
 ├── NothingToUndo
+├── NoSessionYet
 ├── NotAllowed
 ├── NotGiven
 ├── SharedByAll
@@ -15,6 +16,7 @@ Refusal
 ├── GatewayRefused
 ├── BadImport
 ├── BadAgent
+├── NoRoomForTokens
 ├── BadName
 │   ├── NameTaken
 │   └── NoRoomForNames
@@ -23,10 +25,12 @@ Refusal
 
 
 class Refusal(Exception):
-    """Its text is shown as it is; `status` is the HTTP status that fits, `field` the form field it belongs to."""
+    """Its text is shown as it is, with what it `offers` to do instead; `status` is the HTTP status that fits, `field`
+    the form field it belongs to."""
 
     status = 400
     field: str | None = None
+    offers: tuple[dict[str, str], ...] = ()
 
 
 class EmptyMessage(Refusal):
@@ -62,6 +66,7 @@ class NothingToRetry(Refusal):
 
 class Protected(Refusal):
     status = 409
+    offers = ({"offer": "new-chat"}, {"offer": "unprotect-and-reset"})
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -83,6 +88,14 @@ class NothingToUndo(Refusal):
         super().__init__("A reset can be undone until the new chapter has a message. This one has one.")
 
 
+class NoSessionYet(Refusal):
+    status = 409
+    field = "text"
+
+    def __init__(self) -> None:
+        super().__init__("Open a session first: this command is about the session in which it is typed.")
+
+
 class NotAllowed(Refusal):
     status = 403
 
@@ -98,6 +111,7 @@ class SharedByAll(Refusal):
     """Asked for without a confirmation."""
 
     status = 409
+    offers = ({"offer": "reset-main"},)
 
     def __init__(self, agent: str) -> None:
         super().__init__(
@@ -148,6 +162,14 @@ class NoRoomForNames(BadName):
         super().__init__(
             f"You have {limit} named sessions, which is the most. Delete one first, or start a chat without a name."
         )
+
+
+class NoRoomForTokens(Refusal):
+    status = 409
+    field = "name"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"You have {limit} API tokens, which is the most. Revoke one that is not needed any more.")
 
 
 class TooMany(Refusal):

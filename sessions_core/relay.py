@@ -23,6 +23,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils.module_loading import import_string
 
 from . import gateway as wire
+from . import retention
 from .blocks import BlockSplitter
 from .hub import Hub
 from .models import Chat, Delta, Message
@@ -37,6 +38,7 @@ CLAIM = 0.2  # seconds, when no hint comes
 CAPACITY = 500  # replies
 MOST_UNWRITTEN = 1_000_000  # characters per reply, then the gateway is not read further
 ENDS_PER_FLUSH = 20
+TIDY_FIRST, TIDY = 60.0, 600.0  # seconds after the start, then between two looks whether somebody did it today
 LAST_WRITES = 5.0  # seconds at the end of a drain; what cannot be written by then is interrupted by its lease
 RETRIES = 2
 FIRST_PAUSE = 0.5  # seconds before the second attempt, three times as long before the third
@@ -95,6 +97,7 @@ class Relay:
         self.running: dict[int, Running] = {}
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="relay-writer")
         self.renderer = ThreadPoolExecutor(1, thread_name_prefix="relay-renderer")
+        self.reaper = ThreadPoolExecutor(1, thread_name_prefix="relay-reaper")
         self.work = asyncio.Event()  # something to write
         self.first = asyncio.Event()  # something that does not wait for the beat
         self.waiting = asyncio.Event()  # something to claim
@@ -113,6 +116,7 @@ class Relay:
             self.flush_for_ever,
             self.claim_for_ever,
             self.reap_for_ever,
+            self.tidy_for_ever,
         ):
             self.spawn(loop())
 
@@ -165,6 +169,8 @@ class Relay:
         await self.gateway.close()
         await self.write(close_connection)
         self.writer.shutdown(wait=False)
+        self.reaper.submit(close_connection)
+        self.reaper.shutdown(wait=False)
         self.renderer.shutdown(wait=False)
 
     async def write(self, function: Callable, *args: Any) -> Any:
@@ -373,14 +379,35 @@ class Relay:
             await self.write(interrupt_all)
 
     async def reap_for_ever(self) -> None:
+        """In a thread of its own: a process that was suspended in the middle of a write still holds that row."""
         while not self.draining:
             with self.surviving("reaper"):
-                await self.write(reap)
+                try:
+                    await asyncio.get_running_loop().run_in_executor(self.reaper, reap)
+                except (OperationalError, InterfaceError) as error:
+                    log.warning("What a dead process left was not reaped, again in %.0f s: %s", BEAT, error)
+                    await asyncio.get_running_loop().run_in_executor(self.reaper, close_connection)
             await asyncio.sleep(BEAT)
+
+    # --- what is over
+
+    async def tidy_for_ever(self) -> None:
+        """In a thread of its own: no reply waits for it. A drain ends it after the step it is at."""
+        await asyncio.sleep(TIDY_FIRST)
+        while not self.draining:
+            with self.surviving("tidying"):
+                await asyncio.to_thread(self.tidy)
+            await asyncio.sleep(TIDY)
+
+    def tidy(self) -> None:
+        try:
+            retention.tidy(stopped=lambda: self.draining)
+        finally:
+            close_connection()
 
 
 def close_connection() -> None:
-    connection.close()  # looked up here, in the writer's thread: each thread has a connection of its own
+    connection.close()  # looked up here, in its thread: each has a connection of its own
 
 
 def key_of(reply: Message) -> str:

@@ -201,7 +201,8 @@ class Talk:
         rows = self.person.server.rows
         chat = (self.pk.hex,)
         deltas = rows(
-            """select d.message_id, d.text from sessions_core_delta d join sessions_core_message m on m.id = d.message_id
+            """select d.message_id, d.text from sessions_core_delta d
+               join sessions_core_message m on m.id = d.message_id
                where m.chat_id = ? order by d.seq""",
             *chat,
         )

@@ -7,6 +7,8 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.urls import URLPattern, get_resolver
 
+from sessions_core.errors import Refusal
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -60,3 +62,25 @@ def test_the_socket_page_names_every_frame_and_code():
 
 def test_every_route_of_a_page_has_a_name():
     assert all(pattern.name for pattern in get_resolver().url_patterns if isinstance(pattern, URLPattern))
+
+
+def test_the_api_page_names_every_call():
+    from chatapp.api.calls import schema
+
+    page = (ROOT / "docs" / "api.md").read_text()
+    for path, methods in schema()["paths"].items():
+        for method in methods:
+            assert f"### `{method.upper()} {path}`" in page
+
+
+def test_the_api_page_names_codes_that_there_are():
+    from chatapp.api import calls, refusals
+
+    ours = re.findall(r'refusal\(\d+, "(\w+)"', "".join(p.read_text() for p in (ROOT / "chatapp" / "api").glob("*.py")))
+    domain = {refusals.code_of(kind) for kind in subclasses(Refusal)}
+    named = set(re.findall(r"^\| \d+ \| `(\w+)`", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    assert set(ours) | set(calls.CODES.values()) <= named <= {*ours, *calls.CODES.values(), *domain}
+
+
+def subclasses(kind):
+    return {kind, *(deeper for sub in kind.__subclasses__() for deeper in subclasses(sub))}

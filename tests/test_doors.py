@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from django.urls import reverse
 
 from chatapp import doors
 
@@ -61,7 +62,7 @@ def test_the_address_a_connection_came_in_on_is_allowed_as_host(settings):
     assert settings.ALLOWED_HOSTS == ["localhost", "192.0.2.5", "[2001:db8::5]"]
 
 
-def body(pieces, headers=()):
+def body(pieces, headers=(), path="/"):
     """Status and what the app got of a body that comes in pieces."""
     sent, got = [], []
 
@@ -80,7 +81,7 @@ def body(pieces, headers=()):
         async def send(event):
             sent.append(event)
 
-        await doors.BodyLimit(app)(request(headers=headers), receive, send)
+        await doors.BodyLimit(app)(request(headers=headers) | {"path": path}, receive, send)
 
     asyncio.run(scenario())
     return sent[0]["status"], got
@@ -101,3 +102,16 @@ def test_a_body_over_the_limit_is_refused_whether_announced_or_not(settings):
 def test_a_form_in_another_charset_is_refused():
     assert body([], [(b"content-type", b"application/x-www-form-urlencoded; charset=utf-16")])[0] == 415
     assert body([b"x"], [(b"content-type", b"application/x-www-form-urlencoded; charset=UTF-8")])[0] == 200
+
+
+def test_only_an_import_may_be_larger(settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.IMPORT_MAX_SIZE = 10, 20
+    assert body([b"x" * 20, b"y" * 10], path=doors.IMPORT) == (200, [b"x" * 20 + b"y" * 10])
+    assert body([b"x" * 20, b"y" * 11], path=doors.IMPORT) == (413, [])
+    assert body([], [(b"content-length", b"31")], path=doors.IMPORT) == (413, [])
+    for path in ("/chats/import", "/chats/import/x", "/chats/"):
+        assert body([b"x" * 11], [(b"content-type", b"multipart/form-data; boundary=x")], path=path) == (413, [])
+
+
+def test_the_import_is_at_that_address():
+    assert reverse("import") == doors.IMPORT

@@ -10,7 +10,7 @@ from django.db.models import Count, F, Max, Q
 from django.db.models.functions import Length, Now
 from django.utils import timezone
 
-from .. import errors
+from .. import errors, slash
 from ..hub import hub
 from ..text import MAX_MESSAGE, MAX_NAME, clean_name, clean_text, has_visible
 from . import session
@@ -48,6 +48,7 @@ class Chat(models.Model):
     pinned = models.BooleanField(default=False)
     archived_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    announced_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="That it will go, unused.")
     chapter = models.PositiveIntegerField(default=1)
     key_number = models.PositiveIntegerField(default=1)
     based_on = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="forks")
@@ -70,6 +71,7 @@ class Chat(models.Model):
     archive = session.archive
     trash = session.trash
     restore = session.restore
+    purge = session.purge
     give = session.give
 
     class Meta:
@@ -152,18 +154,42 @@ class Chat(models.Model):
         versions = list(self.messages.shown().filter(parent__in=[m.parent_id for m in again])) if again else []
         for message in page:
             message.earlier = [v for v in versions if v.parent_id == message.parent_id and v.pk != message.pk]
-        answered = {message.parent_id for message in page}
+        answered = {message.parent_id for message in page if message.role == Message.Role.ASSISTANT}
         asked = max((message.seq for message in page if message.pk in answered), default=0)
         for message in page:
             message.offers_retry = before is None and message.retryable and message.seq > asked
         return page
 
-    def receive(self, text: str, client_id: uuid.UUID | None = None) -> Message:
-        """Take a message: stored once per client id, answered at once or, while a reply runs, in its turn."""
+    def receive(self, text: str, client_id: uuid.UUID | None = None, by: By | None = None) -> Message:
+        """Take a message: stored once per client id, answered at once or, while a reply runs, in its turn.
+
+        A command is obeyed at once and answered by a notice; the agent never hears of either.
+        """
         text = self.checked_text(text)
-        with self.changing(last_active_at=Now(), draft="", archived_at=None):
-            known = self.messages.filter(client_id=client_id).first() if client_id else None
-            return known or self._take(text, client_id)
+        if call := slash.parsed(text):
+            call.prepare()
+        with self.changing(draft="", **({} if call else {"last_active_at": Now(), "archived_at": None})):
+            if client_id and (known := self.messages.filter(client_id=client_id).first()):
+                return known
+            if call:
+                return self._obey(call, client_id, by or By(self.owner, "slash"))
+            return self._take(slash.unescaped(text), client_id)
+
+    def _obey(self, call: slash.Call, client_id: uuid.UUID | None, by: By) -> Message:
+        """The notice has its place before the command acts, so that what comes of it, say a chapter, begins after."""
+        asked = Message(role=Message.Role.USER, text=call.text, client_id=client_id)
+        notice = Message(role=Message.Role.NOTICE, parent=asked)
+        self._place(asked, Message.State.SENT)
+        self._place(notice, Message.State.SENT)
+        try:
+            with transaction.atomic():
+                answer = call.answer(slash.Asker(self.owner, by, self, client_id))
+        except errors.Refusal as refusal:
+            self.refresh_from_db()
+            answer = slash.Answer(str(refusal), refusal.offers)
+        notice.text, notice.parts = answer.text, answer.parts
+        notice.save(update_fields=["text", "parts"])
+        return asked
 
     @staticmethod
     def checked_text(text: str) -> str:
@@ -249,7 +275,7 @@ class Chat(models.Model):
         Message.objects.running().filter(pk=reply.pk).update(stop_requested_at=Now())
         if self.messages.waiting().filter(pk=reply.pk).exists() and reply.settle(Message.State.STOPPED):
             return True
-        hub.stop_wanted(reply.pk)
+        transaction.on_commit(partial(hub.stop_wanted, reply.pk), robust=True)
         return True
 
     def retry(self, reply: Message) -> Message:
@@ -268,18 +294,25 @@ class Chat(models.Model):
             User.count_list_change(self.owner_id)
             hub.list_changed(self.owner_id)
 
-    def keep_draft(self, text: str) -> None:
-        """Keep what is typed and not sent; beyond a message's length it is cut."""
+    def keep_draft(self, text: str, client_id: uuid.UUID | None = None) -> None:
+        """Keep what is typed and not sent; beyond a message's length it is cut.
+
+        With the client id its message would have: one that came late, after that message, is no draft any more.
+        """
         text = clean_text(text)[:MAX_MESSAGE]
-        before, self.draft = self.draft, text
-        Chat.objects.filter(pk=self.pk).update(draft=text)
+        with transaction.atomic():
+            before = Chat.objects.select_for_update().values_list("draft", flat=True).get(pk=self.pk)
+            if client_id and self.messages.filter(client_id=client_id).exists():
+                return
+            self.draft = text
+            Chat.objects.filter(pk=self.pk).update(draft=text)
         if bool(before) != bool(text):  # the list marks drafts
             User.count_list_change(self.owner_id)
             hub.list_changed(self.owner_id)
 
     def earlier_chapters(self) -> dict[int, dict[str, Any]]:
         """By chapter before the present one: how many messages it has, and when it ended."""
-        told = self.messages.shown().filter(chapter__lt=self.chapter).exclude(role=Message.Role.NOTICE)
+        told = self.messages.shown().said().filter(chapter__lt=self.chapter)
         rows = told.order_by().values("chapter").annotate(messages=Count("pk"), until=Max("created_at"))
         return {row["chapter"]: row for row in rows}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from .. import errors
 from ..gateway import tools
@@ -37,11 +37,16 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         return self.order_by("-pinned", "-last_active_at", "-pk")
 
     def listed(self):
-        """Chats for the sidebar, with what it shows of them."""
+        """Chats for the sidebar, with what it shows of them; of a draft only that there is one, for it may be long."""
         replies = Message.objects.filter(chat=OuterRef("pk"), role=Message.Role.ASSISTANT)
-        return self.filter(archived_at=None).annotate(
-            running=Exists(replies.filter(state__in=Message.RUNNING)),
-            unread=Exists(replies.filter(seq__gt=OuterRef("read_seq")).exclude(state__in=Message.RUNNING)),
+        return (
+            self.filter(archived_at=None)
+            .defer("draft")
+            .annotate(
+                running=Exists(replies.filter(state__in=Message.RUNNING)),
+                unread=Exists(replies.filter(seq__gt=OuterRef("read_seq")).exclude(state__in=Message.RUNNING)),
+                drafted=~Q(draft=""),
+            )
         )
 
     def stranded(self):
@@ -122,7 +127,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         )
         chat.openclaw_session_key = f"{KEY_PREFIX}{chat.pk}"
         try:
-            return self._insert(chat, by or By(owner))
+            return self._add(chat, by or By(owner))
         except IntegrityError:
             return self._clash(owner, id, title, chat)
 
@@ -133,7 +138,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             if not (person and place):
                 raise errors.TooMany("These are too many new sessions in a short time. Wait a while, then try again.")
 
-    def _insert(self, chat: "Chat", by: By) -> "Chat":
+    def _add(self, chat: "Chat", by: By) -> "Chat":
         with transaction.atomic():
             User.count_list_change(chat.owner_id)
             if chat.named:
@@ -153,7 +158,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             raise errors.NameTaken(title)
         chat.pk = uuid.uuid4()
         chat.openclaw_session_key = f"{KEY_PREFIX}{chat.pk}"
-        return self._insert(chat, By(owner))
+        return self._add(chat, By(owner))
 
     def main_of(self, owner, by: By) -> "Chat":
         """The person's chat with the agent's main session, made when there is none; NotAllowed without the right."""
@@ -163,6 +168,6 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             return existing
         agent = owner.default_agent or settings.OPENCLAW_AGENT_ID
         try:
-            return self._insert(self.model(owner=owner, agent=agent), by)
+            return self._add(self.model(owner=owner, agent=agent), by)
         except IntegrityError:  # made twice at once
             return self.for_user(owner).get(openclaw_session_key=None)

@@ -59,6 +59,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Messages typed while a reply was running: in line, or held after a failure."""
         return self.filter(role=Message.Role.USER, state__in=Message.PENDING).order_by("pk")
 
+    def unfinished(self):
+        """The reply being written and the messages that wait for it."""
+        reply = Q(role=Message.Role.ASSISTANT, state__in=Message.RUNNING)
+        return self.filter(reply | Q(role=Message.Role.USER, state__in=Message.PENDING)).order_by("pk")
+
     def owned_by(self, process: str):
         return self.filter(owner_process=process, state=Message.State.STREAMING)
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import F, Max
 from django.db.models.functions import Now
 
 from .. import errors
 from ..gateway import GatewayError, tools
 from ..hub import hub
-from .event import By
+from .event import By, ChatEvent
 from .message import CARRIED, Message
 from .names import checked_name, folded, free_name
 from .user import User
@@ -64,7 +64,7 @@ def reset(chat: "Chat", by: By, *, confirmed: bool = False) -> None:
     with chat.changing():
         if chat.persistent:
             raise errors.Protected(chat.name)
-        if not chat.messages.filter(chapter=chat.chapter).exclude(role=Message.Role.NOTICE).exists():
+        if not chat.messages.said().filter(chapter=chat.chapter).exists():
             raise errors.NothingToReset
         chat.hold_queue()
         _turn_to(chat, chat.chapter + 1, _unused_key_number(chat))
@@ -98,7 +98,7 @@ def undo_reset(chat: "Chat", by: By) -> None:
     """Go back to the chapter before, and to its memory on the gateway."""
     with chat.changing():
         fresh = chat.messages.filter(chapter=chat.chapter)
-        last = chat.messages.filter(chapter=chat.chapter - 1).order_by("pk").last()
+        last = chat.messages.said().filter(chapter=chat.chapter - 1).order_by("pk").last()
         if last is None or fresh.filter(role=Message.Role.USER).asked().exists():
             raise errors.NothingToUndo
         key_number = _unused_key_number(chat) if last.key_number == CARRIED else last.key_number
@@ -167,6 +167,17 @@ def restore(chat: "Chat", by: By) -> None:
         chat.deleted_at, chat.title_key = None, folded(chat.title)
         chat.save(update_fields=["deleted_at", "title", "title_key"])
         chat.log("restored", by)
+
+
+def purge(chat: "Chat", by: By) -> None:
+    """Gone for good with all it holds, from the trash only; the history keeps that it was."""
+    with transaction.atomic():
+        if not type(chat).objects.filter(pk=chat.pk, deleted_at__isnull=False).update(rev=F("rev") + 1):
+            raise type(chat).DoesNotExist
+        ChatEvent.objects.create(actor=by.actor, source=by.source, verb="deleted for good", detail={"key": chat.key})
+        type(chat).objects.filter(pk=chat.pk).delete()
+        User.count_list_change(chat.owner_id)
+        transaction.on_commit(partial(hub.list_changed, chat.owner_id), robust=True)
 
 
 def give(chat: "Chat", to: User, by: By) -> None:

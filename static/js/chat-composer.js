@@ -35,25 +35,40 @@ class ChatComposer extends HTMLElement {
     this.messages = document.querySelector("chat-messages");
     this.form.addEventListener("submit", (event) => this.#submit(event));
     this.box.addEventListener("keydown", (event) => this.#key(event));
-    this.box.addEventListener("input", () => this.#grow());
+    this.box.addEventListener("input", () => this.#typed());
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop(event));
     this.#restore();
+    this.#keepDrafts();
     this.#grow();
     for (const entry of outbox.all()) this.#queue(entry);
   }
 
   // What is in the box survives a reload, and goes along when the first message turns a new chat into a real one.
+  // Where the server has another draft than when this was left, that one is newer: it was typed elsewhere.
   #restore() {
-    if (!this.box.value.trim()) this.box.value = sessionStorage.getItem(this.#place) ?? "";
+    const { text, kept } = JSON.parse(sessionStorage.getItem(this.#place) ?? "{}");
+    if (kept === this.box.defaultValue) this.box.value = text;
     addEventListener("pagehide", () => {
-      if (this.box.value) sessionStorage.setItem(this.#place, this.box.value);
-      else sessionStorage.removeItem(this.#place);
+      const { value, defaultValue } = this.box;
+      if (value === defaultValue) sessionStorage.removeItem(this.#place);
+      else sessionStorage.setItem(this.#place, JSON.stringify({ text: value, kept: defaultValue }));
     });
+  }
+
+  #keepDrafts() {
+    if (this.form.elements.id) return; // there is no chat to keep it in
+    const begin = () => import("./drafts.js").then(({ keepDrafts }) => keepDrafts(this.form));
+    this.box.addEventListener("input", begin, { once: true });
   }
 
   get #place() {
     const stillNew = this.form.elements.id && !this.#sentSomething;
-    return mine(`box:${stillNew ? "new" : this.form.dataset.chat}`);
+    return mine(`draft:${stillNew ? "new" : this.form.dataset.chat}`);
+  }
+
+  #typed() {
+    this.#grow();
+    if (this.box.value.startsWith("/")) import("./slash-menu.js"); // the first time; then it is there
   }
 
   #key(event) {
@@ -117,18 +132,35 @@ class ChatComposer extends HTMLElement {
   async #answered(response, entry, picture) {
     const goTo = response.headers.get("HX-Redirect");
     if (response.ok && !response.redirected) outbox.remove(entry.fields.client_id);
-    if (goTo) return location.assign(goTo);
+    if (goTo) return this.#goTo(goTo);
     if (response.redirected) return this.#giveBack(SIGNED_OUT, entry, picture);
     if (response.status === 403) return this.#giveBack(STALE, entry, picture);
     const words = await response.text();
-    if (response.ok) return picture && this.messages.merge(words);
+    if (response.ok) return this.#taken(words, picture);
     const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
     this.#giveBack(plain ? words : `Not sent (${response.status}). The chat may be gone; reload the page.`, entry, picture);
+  }
+
+  // What was typed since goes along to the chat that this made, and to no other.
+  #goTo(address) {
+    this.#sentSomething = address.endsWith(this.form.dataset.chat);
+    location.assign(address);
+  }
+
+  #taken(words, picture) {
+    this.#stayNew();
+    if (picture) this.messages.merge(words);
+  }
+
+  // No chat was made: what is in the box belongs to the empty page as before.
+  #stayNew() {
+    this.#sentSomething = outbox.all().some((entry) => entry.chat === this.form.dataset.chat);
   }
 
   // What could not be sent goes back into the box, before what was typed since.
   #giveBack(words, entry, picture) {
     outbox.remove(entry.fields.client_id);
+    this.#stayNew();
     picture?.remove();
     this.box.value = [entry.fields.text, this.box.value].filter(Boolean).join("\n");
     this.#grow();

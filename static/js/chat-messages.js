@@ -57,7 +57,8 @@ class ChatMessages extends HTMLElement {
   #again = false;
 
   connectedCallback() {
-    this.#scroll();
+    this.#stand() || this.#scroll();
+    addEventListener("hashchange", () => this.#stand());
     this.addEventListener("scroll", () => this.#look(), { passive: true });
     new ResizeObserver(() => this.#pinned && this.#scroll()).observe(this);
     live.addEventListener("up", () => this.subscribe());
@@ -83,7 +84,7 @@ class ChatMessages extends HTMLElement {
 
   // The place up to which this page has everything for good.
   get after() {
-    const places = [...this.querySelectorAll(":scope > .message[data-seq]")];
+    const places = [...this.querySelectorAll(":scope > .message[data-seq], :scope > .chapter > .message[data-seq]")];
     const open = places.find((message) => RUNNING.includes(message.dataset.state));
     return open ? Number(open.dataset.seq) - 1 : Number(places.at(-1)?.dataset.seq || 0);
   }
@@ -94,7 +95,7 @@ class ChatMessages extends HTMLElement {
     this.#syncing = true;
     try {
       const response = await fetch(`${this.dataset.updates}?after=${this.after}`, { headers: { "HX-Request": "true" } });
-      if (response.redirected || response.status === 404) return location.reload();
+      if (response.redirected || response.status === 404) return lookAgain();
       if (response.ok) this.merge(await response.text());
     } catch {
       this.#again = false; // no network: the socket or the poll asks again
@@ -109,6 +110,7 @@ class ChatMessages extends HTMLElement {
 
   merge(html) {
     const fragment = rendered(html);
+    this.querySelector(".newer")?.remove(); // here they are
     for (const element of [...fragment.children]) {
       if (element.matches(".message")) this.#place(element);
       else if (element.matches("meta[name=rev]")) this.#standing(element);
@@ -162,7 +164,7 @@ class ChatMessages extends HTMLElement {
     }
     const present = document.getElementById(element.id);
     const focused = present?.contains(document.activeElement) && document.activeElement;
-    if (!present || present.querySelector(":popover-open") || focused?.matches?.("input, textarea")) return; // in use
+    if (!present || present.querySelector(":popover-open, rename-title[data-open]") || focused?.matches?.("input, textarea")) return; // in use
     const place = [...present.querySelectorAll("button")].indexOf(focused);
     present.replaceWith(element);
     htmx.process(element);
@@ -205,14 +207,26 @@ class ChatMessages extends HTMLElement {
     this.scrollTop = this.scrollHeight;
   }
 
+  // At what was searched for, wherever it is folded away; false when the address names nothing here.
+  #stand() {
+    const hit = location.hash.startsWith("#message-") && document.getElementById(location.hash.slice(1));
+    if (!hit || !this.contains(hit)) return false;
+    for (let fold = hit.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    this.#pinned = false;
+    hit.scrollIntoView({ block: "center" });
+    return true;
+  }
+
   latest() {
+    const newer = this.querySelector("a.newer");
+    if (newer) return newer.click();
     this.#pinned = true;
     this.#scroll();
   }
 
   #markRead() {
     const last = this.after;
-    if (document.hidden || last <= Number(this.dataset.seen || 0)) return;
+    if (!this.dataset.read || document.hidden || last <= Number(this.dataset.seen || 0)) return;
     this.dataset.seen = last;
     const token = document.querySelector("#composer [name=csrfmiddlewaretoken]").value;
     fetch(this.dataset.read, { method: "POST", headers: { "X-CSRFToken": token }, body: new URLSearchParams({ seq: last }) }).catch(() => {});

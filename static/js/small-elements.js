@@ -2,6 +2,8 @@
 
 import { live } from "./socket.js";
 
+const STAYS = 20_000; // ms
+
 class CopyButton extends HTMLElement {
   connectedCallback() {
     this.button = this.querySelector("button");
@@ -74,11 +76,78 @@ class JumpToLatest extends HTMLElement {
   }
 }
 
-// The list of chats stays where it was when another page of the app comes.
-class KeptScroll extends HTMLElement {
+// The list of chats stays where it was when another page of the app comes, and as long as it was when it is refreshed.
+class ChatList extends HTMLElement {
   connectedCallback() {
     this.scrollTop = Number(sessionStorage.getItem("list-scroll") ?? 0);
     addEventListener("pagehide", () => sessionStorage.setItem("list-scroll", this.scrollTop));
+    this.addEventListener("htmx:configRequest", ({ target, detail }) => {
+      if (target === this) detail.parameters.shown = this.querySelectorAll(".chat-item").length;
+    });
+  }
+}
+
+// Up and down walk through what can be chosen.
+class ArrowKeys extends HTMLElement {
+  connectedCallback() {
+    this.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const all = [...this.querySelectorAll("a, button, input:not([type=hidden])")].filter((one) => one.checkVisibility());
+      all.at((all.indexOf(document.activeElement) + step) % all.length).focus();
+    });
+    this.addEventListener("toggle", ({ newState }) => newState === "open" && this.querySelector("a, button").focus());
+  }
+}
+
+const MAC = /Mac|iP(hone|ad)/.test(navigator.platform);
+
+// The field opens the dialog, which takes over what is typed; so does Ctrl or ⌘ K. With Shift and O: a new chat.
+class SearchField extends HTMLElement {
+  connectedCallback() {
+    this.field = this.querySelector("input");
+    this.querySelector("kbd").textContent = MAC ? "⌘K" : "Ctrl K";
+    document.querySelector("#new-chat kbd").textContent = MAC ? "⇧⌘O" : "Ctrl ⇧ O";
+    this.addEventListener("click", () => this.#open());
+    this.addEventListener("input", (event) => event.isComposing || this.#open());
+    this.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#open();
+    });
+    document.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  #key(event) {
+    if (event.altKey || !(MAC ? event.metaKey : event.ctrlKey)) return;
+    const key = event.key.toLowerCase() + (event.shiftKey ? "+shift" : "");
+    if (key !== "k" && key !== "o+shift") return;
+    event.preventDefault();
+    if (key === "k") this.#open();
+    else document.getElementById("new-chat").click();
+  }
+
+  #open() {
+    const dialog = document.getElementById("search");
+    if (document.querySelector("dialog[open]")) return;
+    const form = dialog.querySelector("form");
+    form.elements.q.value = this.field.value;
+    this.field.value = "";
+    dialog.showModal();
+    form.dispatchEvent(new Event("opened"));
+    import("./session-search.js");
+  }
+}
+
+// Says what was done for a while; longer for who points at it or stands in it.
+class PassingToast extends HTMLElement {
+  connectedCallback() {
+    this.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful && this.remove());
+    this.timer = setInterval(() => this.matches(":hover, :focus-within") || this.remove(), STAYS);
+  }
+
+  disconnectedCallback() {
+    clearInterval(this.timer);
   }
 }
 
@@ -96,5 +165,8 @@ customElements.define("copy-button", CopyButton);
 customElements.define("elapsed-time", ElapsedTime);
 customElements.define("connection-line", ConnectionLine);
 customElements.define("jump-to-latest", JumpToLatest);
-customElements.define("kept-scroll", KeptScroll);
+customElements.define("chat-list", ChatList);
+customElements.define("arrow-keys", ArrowKeys);
+customElements.define("search-field", SearchField);
+customElements.define("passing-toast", PassingToast);
 customElements.define("try-this", TryThis);

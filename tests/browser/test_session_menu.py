@@ -38,6 +38,7 @@ def test_a_session_is_renamed_and_found_by_its_old_name(page, talk):
 
 def test_a_protected_session_is_not_reset_until_it_is_unprotected(page, talk):
     choose(page, "Make persistent")
+    expect(page.locator("#chat-header .persistent")).to_be_visible()
     choose(page, "Start a new chapter")
     notice = page.locator("#messages > [data-role=notice]")
     expect(notice).to_contain_text("This is a persistent session")

@@ -1,0 +1,35 @@
+// What is typed and not sent is kept on the server, when typing pauses and when the page is left: it is there on
+// another device. The box's default value is what the server has.
+
+const PAUSE = 1_000; // ms
+const MOST_KEPT_ALIVE = 60_000; // bytes; browsers refuse more of a page that is left
+
+export function keepDrafts(form) {
+  const box = form.elements.text;
+  const address = new URL("../draft/", form.action);
+  let timer = null;
+  let posting = null;
+
+  // With the id its message will have: the server knows by it a draft that comes after its message.
+  async function post() {
+    clearTimeout(timer);
+    posting?.abort();
+    const text = box.value;
+    if (text === box.defaultValue) return;
+    const { client_id, csrfmiddlewaretoken } = form.elements;
+    const body = new URLSearchParams({ text, client_id: client_id.value, csrfmiddlewaretoken: csrfmiddlewaretoken.value });
+    posting = new AbortController();
+    const keepalive = body.toString().length < MOST_KEPT_ALIVE;
+    const response = await fetch(address, { method: "POST", body, keepalive, signal: posting.signal }).catch(() => null);
+    if (response?.status === 204) box.defaultValue = text;
+  }
+
+  const later = () => {
+    clearTimeout(timer);
+    timer = setTimeout(post, PAUSE);
+  };
+  for (const event of ["input", "submit"]) form.addEventListener(event, later);
+  document.addEventListener("visibilitychange", () => document.hidden && post());
+  addEventListener("pagehide", post);
+  later();
+}
