@@ -16,6 +16,7 @@ import orjson
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from sessions_core import metrics
 from sessions_core.blocks import BlockSplitter
 from sessions_core.hub import hub
 from sessions_core.models import Chat, Delta, Message, User
@@ -59,11 +60,14 @@ class PageConsumer(AsyncWebsocketConsumer):
         for topic in self.topics:
             hub.subscribe(topic, self.hear)
         await self.accept()
+        metrics.SOCKETS.inc()
         self.tasks = [asyncio.create_task(self.guarded(work())) for work in (self.pass_on, self.tick)]
 
     async def disconnect(self, code: int) -> None:
         for topic in getattr(self, "topics", ()):
             hub.unsubscribe(topic, self.hear)
+        if hasattr(self, "tasks"):
+            metrics.SOCKETS.dec()
         for task in getattr(self, "tasks", ()):
             task.cancel()
 

@@ -1,25 +1,43 @@
 """What runs beside the pages or without them: the hub, the relay, and the demo gateway where no other is set."""
 
 import asyncio
+import contextvars
 import fcntl
+import logging
+import os
 import secrets
+import socket
 import threading
-from typing import IO
+import uuid
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
 
+from channels.db import database_sync_to_async
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from sessions_core.demo import DemoGateway
 from sessions_core.gateway import tools
+from sessions_core.models import Process
 
 from .prepare import Say
 
+if TYPE_CHECKING:
+    from sessions_core.relay import Relay
+
+
+BEAT = 5.0  # seconds between two signs of life
+
+log = logging.getLogger(__name__)
+
 
 class Service:
-    def __init__(self, say: Say, *, relay: bool = True) -> None:
+    def __init__(self, say: Say, *, pages: bool = False, relay: bool = True) -> None:
         self.say = say
-        self.with_relay = relay
+        self.with_pages, self.with_relay = pages, relay
+        self.name = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.demo: DemoGateway | None = None
+        self.relay: Relay | None = None
 
     async def begin(self) -> None:
         from sessions_core.hub import hub
@@ -27,6 +45,8 @@ class Service:
         hub.connect()
         if self.with_relay:
             await self._begin_relay()
+        await self._beat()
+        self.beating = asyncio.create_task(self._beat_for_ever(), context=contextvars.Context())
 
     async def _begin_relay(self) -> None:
         from sessions_core.gateway import Gateway
@@ -42,6 +62,25 @@ class Service:
         self.relay.start(alone=alone)
         asyncio.get_running_loop().call_later(0.5, self._warm_up)
 
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            try:
+                await self._beat()
+            except DatabaseError as error:
+                log.warning("No sign of life could be left: %s", error)
+
+    async def _beat(self) -> None:
+        from sessions_core.hub import hub
+
+        standing = {
+            "pages": self.with_pages,
+            "relay": self.relay is not None and not self.relay.draining,
+            "redis": hub.bridge.up if hub.bridge else None,
+            "trouble": self.relay.trouble if self.relay else "",
+        }
+        await in_thread(Process.objects.beat)(self.name, **standing)
+
     async def begin_demo(self) -> tuple[str, str]:
         token = secrets.token_urlsafe(32)
         self.demo = DemoGateway(settings.DATA / "demo-gateway.sqlite3", token)
@@ -56,14 +95,21 @@ class Service:
         """Let running replies end for so many seconds, then stop."""
         from sessions_core.hub import hub
 
-        if self.with_relay:
+        if self.relay:
             wait = f"Stopping: running replies may take up to {in_words(drain)} to end …"
             self.say(wait if self.relay.running else "Stopping …")
             await self.relay.drain(drain)
+        self.beating.cancel()
+        with suppress(DatabaseError):
+            await in_thread(Process.objects.filter(name=self.name).delete)()
         if self.demo:
             tools.demo = None
             await self.demo.stop()
         await hub.disconnect()
+
+
+def in_thread(function: Any) -> Any:
+    return database_sync_to_async(function, thread_sensitive=False)
 
 
 def in_words(seconds: float) -> str:

@@ -157,6 +157,7 @@ ADMIN_SHOWS_TEXT = env.bool("ADMIN_SHOWS_TEXT", False)
 
 # --- Several processes
 
+METRICS_TOKEN = secret("METRICS_TOKEN")
 REDIS_URL = secret("REDIS_URL")
 if REDIS_URL and not re.match(r"(rediss?|unix)://", REDIS_URL):
     refuse("REDIS_URL looks like redis://127.0.0.1:6379/0, rediss://… or unix:///run/redis.sock.")

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from . import accounts, api, bulk, files, finding, history, managing, sessions, slash, views
+from . import accounts, api, bulk, files, finding, health, history, managing, sessions, slash, views
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="chat"), name="home"),
@@ -46,7 +46,9 @@ urlpatterns = [
     path("account/tokens/<int:pk>/revoke/", accounts.revoke_token, name="revoke-token"),
     path("first-account/<str:token>/", accounts.first_account, name="first-account"),
     path("api/<path:path>", api.call, name="api"),
-    path("healthz", views.healthz, name="healthz"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
     path("admin/login/", accounts.login, name="admin-login"),  # one login, one throttle
     path("admin/", admin.site.urls),
 ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
@@ -281,8 +281,3 @@ def queue(request: Request, pk: uuid.UUID) -> HttpResponse:
 def read(request: Request, pk: uuid.UUID) -> HttpResponse:
     own_chat(request, pk).mark_read(place(request.POST.get("seq", "")))
     return HttpResponse(status=204)
-
-
-@require_GET
-def healthz(request: Request) -> HttpResponse:
-    return JsonResponse({"alive": True})

@@ -23,7 +23,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils.module_loading import import_string
 
 from . import gateway as wire
-from . import retention
+from . import metrics, retention
 from .blocks import BlockSplitter
 from .hub import Hub
 from .models import Chat, Delta, Message
@@ -61,6 +61,8 @@ class Running:
     known: wire.Reply = field(default_factory=wire.Reply)
     unwritten: list[str] = field(default_factory=list)
     unwritten_size: int = 0
+    since: float = 0.0  # when the oldest of what the last delta holds arrived
+    next_since: float = 0.0
     seq: int = 0
     text: list[str] = field(default_factory=list)
     ending: Ending | None = None
@@ -70,6 +72,8 @@ class Running:
     upto: int = 0  # how far blocks are rendered, as a browser counts
 
     def add(self, text: str) -> None:
+        if not self.unwritten:
+            self.next_since = monotonic()
         self.unwritten.append(text)
         self.unwritten_size += len(text)
 
@@ -78,6 +82,7 @@ class Running:
         if not self.unwritten:
             return None
         text = "".join(self.unwritten)
+        self.since = self.next_since
         self.unwritten.clear()
         self.unwritten_size = 0
         self.seq += 1
@@ -103,6 +108,7 @@ class Relay:
         self.waiting = asyncio.Event()  # something to claim
         self.draining = False
         self.failures = 0
+        self.trouble = ""  # the code of what the gateway did wrong last; empty after a reply that went well
         self.paused_until = 0.0
         self.tasks: set[asyncio.Task] = set()
 
@@ -237,7 +243,7 @@ class Relay:
                     await self.take(running, text)
         except TimeoutError:
             raise wire.TotalTimeout from None
-        self.failures = 0
+        self.failures, self.trouble = 0, ""
         self.finish(running, "done")
 
     async def take(self, running: Running, text: str) -> None:
@@ -252,6 +258,8 @@ class Relay:
     def count(self, error: wire.GatewayError) -> None:
         """After several connect failures in a row, nothing new is tried for a while; what waits keeps waiting."""
         self.failures = self.failures + 1 if isinstance(error, wire.Unreachable) else 0
+        self.trouble = error.code
+        metrics.GATEWAY_ERRORS.labels(error.code).inc()
         if self.failures >= BREAKER_AFTER:
             self.paused_until = monotonic() + BREAKER_PAUSE
             log.warning("The gateway cannot be reached; the next attempt is in %.0f s", BREAKER_PAUSE)
@@ -297,9 +305,11 @@ class Relay:
         ended = [running for running in self.running.values() if running.ending][:ENDS_PER_FLUSH]
         if self.running:
             asked = set(self.running)  # what begins while this is written is not lost
-            mine = await self.write(Message.objects.append, self.process, batch, asked)
+            with metrics.FLUSH.time():
+                mine = await self.write(Message.objects.append, self.process, batch, asked)
             self.drop_lost(asked - mine)
             for pk in batch.keys() & mine:
+                metrics.LAG.observe(monotonic() - self.running[pk].since)
                 self.publish_delta(self.running[pk], batch[pk])
         for running in ended:
             if running.reply.pk in self.running:
@@ -365,6 +375,7 @@ class Relay:
             usage=known.usage,
         )
         await self.write(settle)
+        metrics.ENDED.labels(ending.state).inc()
         self.running.pop(running.reply.pk, None)
 
     async def poll_stops(self) -> None:

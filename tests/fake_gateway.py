@@ -434,8 +434,11 @@ class FakeGateway:
     def _says(self, message: str, turns: list[str]) -> str:
         if message.startswith("remember "):
             return f"I will remember {message.removeprefix('remember ')}."
-        if message == "recall":
+        if message.startswith("remember: "):
+            return f"I will: {words(message, 40)}"
+        if message == "recall" or message.startswith("What do you remember?"):
             told = [turn.removeprefix("remember ") for turn in turns if turn.startswith("remember ")]
+            told += [turn.removeprefix("remember: ") for turn in turns if turn.startswith("remember: ")]
             return f"You told me: {', '.join(told) or 'nothing'}."
         return echo(message, self.count)
 

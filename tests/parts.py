@@ -1,4 +1,4 @@
-"""The real parts that tests run against: a browser and PostgreSQL. Found, or as root on Debian installed."""
+"""The real parts that tests run against: a browser, PostgreSQL, Redis. Found, or as root on Debian installed."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests import postgres
+from tests import postgres, redis_server
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -49,4 +49,5 @@ def can_load(library: str) -> bool:
 
 
 BROWSER = Part("a browser", "chromium libatomic1", can_run_browser)
+REDIS = Part("Redis", "redis-server", lambda: redis_server.program() is not None)
 POSTGRESQL = Part("PostgreSQL", "postgresql", lambda: postgres.programs() is not None)

@@ -19,14 +19,15 @@ NO_TESTS_COLLECTED = 5  # pytest's exit code
 class Suite:
     options: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
-    needs: parts.Part | None = None
+    needs: tuple[parts.Part, ...] = ()
 
 
 SLOW = {
     "faults": Suite(),
+    "processes": Suite(needs=(parts.POSTGRESQL, parts.REDIS)),
     # Playwright's event loop makes Django refuse the database, and spoils async tests of the same process.
-    "browser": Suite(env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=parts.BROWSER),
-    "gateway": Suite(options=("-m", "gateway")),
+    "browser": Suite(env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=(parts.BROWSER,)),
+    "gateway": Suite(options=("-m", "gateway"), env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=(parts.BROWSER,)),
 }
 FAST = ("tests", "-n", "2", "--dist", "worksteal", *(f"--ignore=tests/{name}" for name in SLOW))
 LINT = ("ruff check .", "ruff format --check .", "djlint --lint templates", "mypy")

@@ -10,7 +10,7 @@ from sessions_core.models import Chat, User
 
 pytestmark = pytest.mark.django_db
 
-OPEN = {"home", "login", "admin-login", "logout", "choose-password", "first-account", "healthz"}
+OPEN = {"home", "login", "admin-login", "logout", "choose-password", "first-account", "healthz", "readyz", "metrics"}
 OWN_PAGES = {
     "chat",
     "sessions",

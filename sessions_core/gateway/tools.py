@@ -65,6 +65,21 @@ def reset_session(key: str, agent: str) -> None:
     invoke_tool("sessions", {"action": "reset", "sessionKey": whole}, agent=agent)
 
 
+def forget_session(key: str, agent: str) -> None:
+    """Deletes a session on the gateway, where there is one. Raises a GatewayError."""
+    whole = f"agent:{agent}:{key}"
+    listed = invoke_tool("sessions_list", {"search": key, "limit": 10, "archived": "all"}, agent=agent)
+    for session in listed.get("sessions", []) if isinstance(listed, dict) else []:
+        if session.get("key") == whole:
+            doomed = {"action": "delete", "sessionKey": whole, "expectedSessionId": session.get("sessionId")}
+            invoke_tool("sessions", doomed, agent=agent)
+
+
+def listed_agents() -> list[str]:
+    """The agents as the gateway lists them now. Raises a GatewayError."""
+    return _listed(_ask("GET", "/v1/models", None, AGENTS_TIMEOUT))
+
+
 def agents() -> list[str]:
     """The agents to choose from, the configured one first; only that one while the gateway does not list them."""
     configured = settings.OPENCLAW_AGENT_ID
@@ -88,7 +103,7 @@ def _remembered() -> list[str]:
 def _look() -> tuple[float, list[str]]:
     """For how many seconds it holds, and which agents the gateway lists."""
     try:
-        return AGENTS_KEPT, _listed(_ask("GET", "/v1/models", None, AGENTS_TIMEOUT))
+        return AGENTS_KEPT, listed_agents()
     except GatewayError as error:
         logger.info("The gateway's agents are not known: %s", error)
         return FAILURE_KEPT, []

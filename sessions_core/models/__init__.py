@@ -4,7 +4,8 @@ from .chat import Chat
 from .event import ApiToken, By, ChatEvent
 from .message import Delta, Message
 from .names import PastTitle
+from .process import Process
 from .throttle import Throttle
 from .user import User
 
-__all__ = ["ApiToken", "By", "Chat", "ChatEvent", "Delta", "Message", "PastTitle", "Throttle", "User"]
+__all__ = ["ApiToken", "By", "Chat", "ChatEvent", "Delta", "Message", "PastTitle", "Process", "Throttle", "User"]

@@ -19,11 +19,15 @@ class Command(BaseCommand):
             "--drain", type=float, default=DRAIN, help="Seconds that running replies may take to end at SIGTERM (1800)."
         )
 
-    def handle(self, *, drain: float, **options) -> None:
+        parser.add_argument("--metrics-port", type=int, help="Serve /metrics on this port of this machine only.")
+
+    def handle(self, *, drain: float, metrics_port: int | None, **options) -> None:
         if drain < 0:
             raise CommandError("--drain is a number of seconds from 0 on.")
         prepare.database(self.say)
         connections.close_all()
+        if metrics_port is not None:
+            serve_metrics(metrics_port)
         asyncio.run(self.run(drain))
         self.say("Stopped.")
 
@@ -41,3 +45,14 @@ class Command(BaseCommand):
     def say(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def serve_metrics(port: int) -> None:
+    from prometheus_client import start_http_server
+
+    from sessions_core.metrics import registry
+
+    try:
+        start_http_server(port, addr="127.0.0.1", registry=registry)
+    except (OSError, OverflowError) as error:
+        raise CommandError(f"Metrics cannot be served on port {port}: {error}.") from None

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         connections.close_all()
         self.address = settings.PUBLIC_URL or address_of(bound, host)
         server = WebServer(import_string(settings.ASGI_APPLICATION), bound)
-        service = Service(self.say, relay=not no_relay)
+        service = Service(self.say, pages=True, relay=not no_relay)
 
         async def begin() -> None:
             await service.begin()

@@ -13,7 +13,7 @@ from tests import parts, postgres, suites
 
 class Command(BaseCommand):
     help = (
-        "Runs everything: lint, the tests on SQLite and on PostgreSQL, with faults, in a browser. "
+        "Runs everything: lint, the tests on SQLite and on PostgreSQL, with faults, many processes, a browser. "
         "What is not listed below goes to pytest (-k reset -x); a path below tests/ runs only that."
     )
 
@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
     def run_slow(self, name: str, *arguments: str) -> None:
         suite = suites.SLOW[name]
-        if suite.needs is None or self.has(suite.needs, f"tests/{name}"):
+        if all(self.has(part, f"tests/{name}") for part in suite.needs):
             self.pytest(f"tests/{name}", *suite.options, *arguments, **suite.env)
 
     def has(self, part: parts.Part, name: str) -> bool:
