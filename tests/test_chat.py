@@ -176,6 +176,15 @@ def test_settling_folds_the_deltas_into_the_text(chat):
     assert (reply.text, reply.deltas.count()) == ("All of it", 0)
 
 
+def test_a_process_that_does_not_own_a_reply_any_more_cannot_end_it(chat):
+    chat.receive("one")
+    reply = chat.messages.running().get()
+    Message.objects.filter(pk=reply.pk).update(state="streaming", owner_process="the other")
+    assert not reply.settle("done", process="the suspended one")
+    assert chat.messages.running().get().owner_process == "the other"
+    assert reply.settle("done", process="the other")
+
+
 def test_a_second_running_reply_is_refused_by_the_database(chat):
     question = chat.receive("one")
     with pytest.raises(IntegrityError), transaction.atomic():
