@@ -8,6 +8,8 @@ import asyncio
 import logging
 import random
 import uuid
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import orjson
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 
 from sessions_core import metrics
 from sessions_core.blocks import BlockSplitter
@@ -42,9 +45,18 @@ def in_thread(function: Any) -> Any:
     return database_sync_to_async(function, thread_sensitive=False)
 
 
+open_pages: Counter[int] = Counter()  # of this process, by person
+
+
 class PageConsumer(AsyncWebsocketConsumer):
+    tasks: Sequence[asyncio.Task] = ()  # once it is let in
+
     async def connect(self) -> None:
         self.user: User = self.scope["user"]
+        if open_pages[self.user.pk] >= settings.SOCKETS_PER_USER or open_pages.total() >= settings.SOCKETS_MAX:
+            await self.accept()  # a page understands a code only once it is accepted
+            await self.bye(TOO_FAST)
+            return
         self.chat: uuid.UUID | None = None
         self.rev = self.list_rev = 0
         self.message = self.seq = 0  # the cursor: which reply, and up to which delta the page has it
@@ -60,15 +72,17 @@ class PageConsumer(AsyncWebsocketConsumer):
         for topic in self.topics:
             hub.subscribe(topic, self.hear)
         await self.accept()
+        open_pages[self.user.pk] += 1
         metrics.SOCKETS.inc()
         self.tasks = [asyncio.create_task(self.guarded(work())) for work in (self.pass_on, self.tick)]
 
     async def disconnect(self, code: int) -> None:
         for topic in getattr(self, "topics", ()):
             hub.unsubscribe(topic, self.hear)
-        if hasattr(self, "tasks"):
+        if self.tasks:
+            open_pages[self.user.pk] -= 1
             metrics.SOCKETS.dec()
-        for task in getattr(self, "tasks", ()):
+        for task in self.tasks:
             task.cancel()
 
     async def guarded(self, work: Any) -> None:
@@ -82,6 +96,8 @@ class PageConsumer(AsyncWebsocketConsumer):
     # --- what the page says
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not self.tasks:  # refused already, and on its way out
+            return
         frame = parsed(text_data)
         if not self.within_rate():
             await self.bye(TOO_FAST)

@@ -417,6 +417,19 @@ def test_a_flood_of_frames_is_ended(cookie, chat, slow_ticks):
     run(scenario())
 
 
+def test_more_open_pages_than_a_person_may_have_are_let_go_and_room_comes_back(cookie, chat, slow_ticks, settings):
+    settings.SOCKETS_PER_USER = 1
+
+    async def scenario():
+        async with page(cookie), page(cookie) as second:
+            assert await second.closed_with() == 4429
+        async with page(cookie) as third:
+            await third.say(type="ping", t=1)
+            assert await third.hear("pong")
+
+    run(scenario())
+
+
 def test_what_was_subscribed_is_forgotten_when_the_socket_closes(cookie, chat, slow_ticks):
     async def scenario():
         async with page(cookie) as tab:
