@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 import orjson
+from autobahn.exception import Disconnected
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
@@ -89,6 +90,8 @@ class PageConsumer(AsyncWebsocketConsumer):
         """An error in one socket's work closes that socket only; the page comes back and reads the rows."""
         try:
             await work
+        except Disconnected:
+            pass  # the page went away in the middle of a frame
         except Exception:
             log.exception("A socket failed")
             await self.close(BROKEN)

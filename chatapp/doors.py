@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -15,7 +16,7 @@ from django.http.request import split_domain_port, validate_host
 
 App = Callable[[dict, Callable, Callable], Awaitable[None]]
 IMPORT = "/chats/import/"  # the one address that takes a file
-TOO_MUCH = b"This is more than the app takes at once. Shorten it and send it again."
+TOO_MUCH = "This is more than the app takes at once. Shorten it and send it again."
 FOREIGN_CHARSET = re.compile(r"charset=(?!\s*\"?utf-?8\b)", re.IGNORECASE)
 FORWARDED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip"}
 
@@ -74,10 +75,10 @@ class BodyLimit:
         if scope["path"] == IMPORT:
             limit += settings.IMPORT_MAX_SIZE
         if FOREIGN_CHARSET.search(header(scope, b"content-type")):
-            return await self.refuse(send, 415, b"Send forms in UTF-8.")
+            return await self.refuse(scope, send, 415, "Send it in UTF-8.")
         length = header(scope, b"content-length")
         if length and (not length.isdigit() or int(length) > limit):
-            return await self.refuse(send)
+            return await self.refuse(scope, send)
         body, more = bytearray(), True
         while more:  # at most the limit is held; then Django gets it in one piece
             event = await receive()
@@ -86,13 +87,17 @@ class BodyLimit:
             body += event.get("body", b"")
             more = event.get("more_body", False)
             if len(body) > limit:
-                return await self.refuse(send)
+                return await self.refuse(scope, send)
         await self.app(scope, replay(bytes(body), receive), send)
 
-    async def refuse(self, send: Callable, status: int = 413, words: bytes = TOO_MUCH) -> None:
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+    async def refuse(self, scope: dict, send: Callable, status: int = 413, words: str = TOO_MUCH) -> None:
+        kind, body = b"text/plain; charset=utf-8", words.encode()
+        if scope["path"].startswith("/api/"):  # where programs read
+            error = {"code": {413: "too_large", 415: "unsupported"}[status], "message": words, "field": None}
+            kind, body = b"application/json", orjson.dumps({"error": error})
+        headers = [(b"content-type", kind), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": words})
+        await send({"type": "http.response.body", "body": body})
 
 
 def replay(body: bytes, receive: Callable) -> Callable:

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django import forms
 from django.contrib.auth import password_validation
 from django.contrib.auth.forms import BaseUserCreationForm
@@ -5,10 +7,17 @@ from django.contrib.auth.forms import BaseUserCreationForm
 from sessions_core.models import User
 
 
+class TypedField(forms.CharField):
+    """What a person typed; the domain cleans it, so a NUL in it is no reason to refuse the form."""
+
+    def to_python(self, value: Any) -> str:
+        return (super().to_python(value) or "").replace("\0", "")
+
+
 class MessageForm(forms.Form):
     """A message; its text is checked by the domain, which says what is wrong with it."""
 
-    text = forms.CharField(required=False, strip=False)
+    text = TypedField(required=False, strip=False)
     client_id = forms.UUIDField(required=False)
     after = forms.IntegerField(required=False, min_value=0)
 
@@ -17,11 +26,11 @@ class ChatForm(forms.Form):
     """A new chat: by its first message, or by name."""
 
     id = forms.UUIDField(required=False)
-    title = forms.CharField(required=False, strip=False)
+    title = TypedField(required=False, strip=False)
     persistent = forms.BooleanField(required=False)
     agent = forms.CharField(required=False)
     based_on = forms.UUIDField(required=False)
-    text = forms.CharField(required=False, strip=False)
+    text = TypedField(required=False, strip=False)
     client_id = forms.UUIDField(required=False)
     after = forms.IntegerField(required=False, min_value=0)
 

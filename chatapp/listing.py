@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
@@ -42,8 +42,9 @@ class Place:
     @property
     def below(self) -> Q:
         """SQLite's own clock writes three decimals and Django six, so an equal time may look like an earlier one."""
-        earlier = Q(last_active_at__lt=self.last_active_at) | Q(last_active_at=self.last_active_at, pk__lt=self.pk)
-        here = Q(pinned=self.pinned) & earlier & ~Q(pk=self.pk)
+        before = self.last_active_at - timedelta(microseconds=1)
+        at_once = Q(last_active_at__gt=before, last_active_at__lte=self.last_active_at, pk__lt=self.pk)
+        here = Q(pinned=self.pinned) & (Q(last_active_at__lte=before) | at_once)
         return here | Q(pinned=False) if self.pinned else here
 
     def group(self, today: date) -> str:

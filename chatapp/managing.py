@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from sessions_core.errors import Refusal
 from sessions_core.models import Chat, Message
+from sessions_core.models.chats import ChatQuerySet
 from sessions_core.models.names import MAIN, folded
 from sessions_core.text import clean_name, clean_text
 
@@ -101,19 +102,17 @@ def found(request: Request, choice: Choice) -> dict[str, Any]:
         named=Count("pk", filter=Q(deleted_at=None, title_source=Chat.TitleSource.USER)),
         main=Count("pk", filter=Q(deleted_at=None, openclaw_session_key=None)),
     )
-    pages = Paginator(rows(request.user.chats.filter(choice.condition)).order_by(*choice.order), PAGE)
+    pages = Paginator(rows(Chat.objects.filter(choice.condition, owner=request.user)).order_by(*choice.order), PAGE)
     pages.count = counts["found"]
     page = pages.get_page(request.GET.get("page"))
     limits = {"most_named": settings.SESSION_MAX_PER_USER, "trash_days": settings.SESSION_TRASH_DAYS}
     return {"choice": choice, "counts": counts, "rows": page, "back": back_to(choice, page.number)} | limits
 
 
-def rows(chats: QuerySet[Chat]) -> QuerySet[Chat]:
+def rows(chats: ChatQuerySet) -> ChatQuerySet:
     """With what the table shows of them."""
-    of_chat = Message.objects.filter(chat=OuterRef("pk"))
-    told = of_chat.filter(seq__isnull=False).exclude(role=Message.Role.NOTICE).order_by().values("chat")
-    count = Subquery(told.annotate(count=Count("pk")).values("count"), output_field=IntegerField())
-    return chats.defer("draft").annotate(message_count=count, running=Exists(of_chat.running()))
+    running = Message.objects.running().filter(chat=OuterRef("pk"))
+    return chats.counted().defer("draft").annotate(running=Exists(running))
 
 
 def back_to(choice: Choice, number: int) -> str:
@@ -131,7 +130,7 @@ def purge(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = get_object_or_404(Chat.objects.trash_of(request.user), pk=pk)
     trash = Choice("trash").address
     if request.method != "POST":
-        context = {"chat": chat, "count": chat.messages.count(), "here": where_from(request) or trash}
+        context = {"chat": chat, "count": chat.messages.said().count(), "here": where_from(request) or trash}
         return render(request, "sessions/_purge.html" if request.htmx else "sessions/purge.html", context)
     name = chat.name
     chat.purge(acting(request))

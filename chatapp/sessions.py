@@ -85,11 +85,9 @@ def reset(request: Request, pk: uuid.UUID) -> HttpResponse:
     shared by many asks first."""
     chat, by = own_chat(request, pk), acting(request)
     try:
-        if request.POST.get("unprotect") == "1" and not chat.is_main:
-            chat.protect(False, by)
-        chat.reset(by, confirmed=request.POST.get("confirm") == "1")
+        chat.reset(by, unprotect=request.POST.get("unprotect") == "1", confirmed=request.POST.get("confirm") == "1")
     except Protected as refusal:
-        chat.notice(str(refusal), *(refusal.offers[:1] if chat.is_main else refusal.offers))
+        chat.notice(str(refusal), *refusal.offers)
     except SharedByAll as refusal:
         return ask_about_main(request, chat, refusal)
     return go_to(request, chat)
@@ -118,7 +116,7 @@ def delete(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
     if request.method != "POST":
         template = "chat/_delete_session.html" if request.htmx else "chat/delete_session.html"
-        context = {"chat": chat, "count": chat.messages.count(), "running": chat.messages.running().exists()}
+        context = {"chat": chat, "count": chat.messages.said().count(), "running": chat.messages.running().exists()}
         context["here"] = where_from(request) or address_of(chat)
         return render(request, template, context)
     chat.trash(acting(request))

@@ -34,6 +34,21 @@ def secret(name: str) -> str:
         refuse(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.")
 
 
+def flag(name: str, default: bool) -> bool:
+    """Yes or no; a slip of the pen must not silently mean no."""
+    value = env.str(name, "").strip().lower()
+    if value in ("", "true", "yes", "on", "1", "false", "no", "off", "0"):
+        return value in ("true", "yes", "on", "1") if value else default
+    refuse(f"{name} is true or false, not {value}.")
+
+
+def natural(name: str, default: int) -> int:
+    value = env.str(name, "").strip()
+    if value and not re.fullmatch(r"[0-9]{1,9}", value):
+        refuse(f"{name} is a whole number from 0 on, not {value}.")
+    return int(value) if value else default
+
+
 def address(name: str, example: str) -> SplitResult:
     """An address without a path, in small letters; empty when it is not set."""
     value = env.str(name, "").strip().rstrip("/")
@@ -74,7 +89,7 @@ def stored_secret_key() -> str:
 
 
 SECRET_KEY = secret("SECRET_KEY") or stored_secret_key()
-DEBUG = env.bool("DEBUG", False)
+DEBUG = flag("DEBUG", False)
 
 
 # --- Where it is reached
@@ -139,26 +154,24 @@ def rates(name: str, text: str) -> list[tuple[int, int]]:
     return found
 
 
-def natural(name: str, value: int) -> int:
-    if value < 0:
-        refuse(f"{name} is a number from 0 on, not {value}.")
-    return value
-
-
-SESSION_DEFAULT_PERSISTENT = env.bool("SESSION_DEFAULT_PERSISTENT", False)
-SESSION_PROTECT_MAIN = env.bool("SESSION_PROTECT_MAIN", False)
-SESSION_MAX_PER_USER = natural("SESSION_MAX_PER_USER", env.int("SESSION_MAX_PER_USER", 50))
+SESSION_DEFAULT_PERSISTENT = flag("SESSION_DEFAULT_PERSISTENT", False)
+SESSION_PROTECT_MAIN = flag("SESSION_PROTECT_MAIN", False)
+SESSION_MAX_PER_USER = natural("SESSION_MAX_PER_USER", 50)
 SESSION_CREATE_RATE = rates("SESSION_CREATE_RATE", env.str("SESSION_CREATE_RATE", "10/minute,200/day"))
-SESSION_TTL_DAYS = natural("SESSION_TTL_DAYS", env.int("SESSION_TTL_DAYS", 0))
-SESSION_TTL_PERSISTENT_DAYS = natural("SESSION_TTL_PERSISTENT_DAYS", env.int("SESSION_TTL_PERSISTENT_DAYS", 0))
-SESSION_TRASH_DAYS = natural("SESSION_TRASH_DAYS", env.int("SESSION_TRASH_DAYS", 30))
-ADMIN_SHOWS_TEXT = env.bool("ADMIN_SHOWS_TEXT", False)
+SESSION_TTL_DAYS = natural("SESSION_TTL_DAYS", 0)
+SESSION_TTL_PERSISTENT_DAYS = natural("SESSION_TTL_PERSISTENT_DAYS", 0)
+if 0 < SESSION_TTL_DAYS < 14 or 0 < SESSION_TTL_PERSISTENT_DAYS < 14:
+    refuse(
+        "SESSION_TTL_DAYS and SESSION_TTL_PERSISTENT_DAYS are 0, for never, or at least 14: people are told a week before."
+    )
+SESSION_TRASH_DAYS = natural("SESSION_TRASH_DAYS", 30)
+ADMIN_SHOWS_TEXT = flag("ADMIN_SHOWS_TEXT", False)
 
 
 # --- Several processes
 
-SOCKETS_PER_USER = natural("SOCKETS_PER_USER", env.int("SOCKETS_PER_USER", 50))
-SOCKETS_MAX = natural("SOCKETS_MAX", env.int("SOCKETS_MAX", 2000))
+SOCKETS_PER_USER = natural("SOCKETS_PER_USER", 50)
+SOCKETS_MAX = natural("SOCKETS_MAX", 2000)
 METRICS_TOKEN = secret("METRICS_TOKEN")
 REDIS_URL = secret("REDIS_URL")
 if REDIS_URL and not re.match(r"(rediss?|unix)://", REDIS_URL):

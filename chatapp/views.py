@@ -230,7 +230,9 @@ def send(request: Request, chat: Chat) -> HttpResponse:
         return refused(request, chat, refusal, data["text"])
     if other := slash.leads_to(message):
         return go_to(request, other)
-    return updates(request, chat, data["after"] or 0) if request.htmx else redirect(address_of(chat))
+    if request.htmx:
+        return updates(request, chat, data["after"] or 0)
+    return redirect(f"{address_of(chat)}#message-{message.pk}")  # a page without JavaScript begins at its top
 
 
 def updates(request: Request, chat: Chat, after: int) -> HttpResponse:

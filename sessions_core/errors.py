@@ -66,9 +66,11 @@ class NothingToRetry(Refusal):
 
 class Protected(Refusal):
     status = 409
-    offers = ({"offer": "new-chat"}, {"offer": "unprotect-and-reset"})
+    offers: tuple[dict[str, str], ...] = ({"offer": "new-chat"}, {"offer": "unprotect-and-reset"})
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, main: bool = False) -> None:
+        if main:  # it is no one person's to unprotect, and has no chapters
+            self.offers = self.offers[:1]
         super().__init__(
             f"This is a persistent session “{name}”. Use /session delete to clear it, or switch to another session."
         )
@@ -84,8 +86,9 @@ class NothingToReset(Refusal):
 class NothingToUndo(Refusal):
     status = 409
 
-    def __init__(self) -> None:
-        super().__init__("A reset can be undone until the new chapter has a message. This one has one.")
+    def __init__(self, was_reset: bool) -> None:
+        has_one = "A reset can be undone until the new chapter has a message. This one has one."
+        super().__init__(has_one if was_reset else "There is nothing to undo: this session was never reset.")
 
 
 class NoSessionYet(Refusal):
@@ -160,7 +163,7 @@ class NoRoomForNames(BadName):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"You have {limit} named sessions, which is the most. Delete one first, or start a chat without a name."
+            f"You have {limit} named sessions, which is the most there may be. Delete one first; chats without a name are free."
         )
 
 

@@ -26,6 +26,7 @@ WINDOWS = (60, 3600, DAY)  # seconds, of the throttles
 
 @dataclass
 class Pruned:
+    announced: list[Chat] = field(default_factory=list)
     trashed: list[Chat] = field(default_factory=list)
     purged: list[Chat] = field(default_factory=list)
 
@@ -43,7 +44,8 @@ def prune(dry_run: bool = False, now: datetime | None = None) -> Pruned:
     """Move to the trash and delete for good what is due, or only tell what is."""
     now = now or database_time()
     if dry_run:
-        return Pruned(list(due(now).order_by("pk")), list(forgotten(now).order_by("pk")))
+        found = [unannounced(now), due(now), forgotten(now)]
+        return Pruned(*(list(chats.order_by("pk")) for chats in found))
     pruned = Pruned()
     for _ in pruning(pruned, now):
         pass
@@ -53,7 +55,7 @@ def prune(dry_run: bool = False, now: datetime | None = None) -> Pruned:
 def pruning(pruned: Pruned, now: datetime | None = None) -> Iterator[None]:
     """The same in steps, each a short transaction, so that others get to write and it can be left off anywhere."""
     now = now or database_time()
-    yield from announcing(now)
+    yield from announcing(pruned, now)
     yield from acting(forgotten(now), Chat.purge, pruned.purged)
     yield from acting(due(now), Chat.trash, pruned.trashed)
 
@@ -90,13 +92,18 @@ def forgotten(now: datetime) -> QuerySet[Chat]:
 # --- doing it
 
 
-def announcing(now: datetime) -> Iterator[None]:
+def unannounced(now: datetime) -> QuerySet[Chat]:
+    return expiring(now + LOOKED_AHEAD).filter(announced_at=None)
+
+
+def announcing(pruned: Pruned, now: datetime) -> Iterator[None]:
     """An announcement is void once the chat was used, or is not about to go any more; a new one runs anew."""
     about_to_go = expiring(now + LOOKED_AHEAD)
     told = Chat.objects.filter(announced_at__isnull=False)
     void = told.filter(Q(announced_at__lt=F("last_active_at")) | ~Q(pk__in=about_to_go.values("pk")))
     yield from updating(void, announced_at=None)
-    yield from updating(about_to_go.filter(announced_at=None), announced_at=now)
+    pruned.announced += unannounced(now).order_by("pk")
+    yield from updating(unannounced(now), announced_at=now)
 
 
 def updating(chats: QuerySet[Chat], **values: datetime | None) -> Iterator[None]:

@@ -147,7 +147,7 @@ class TestActions:
         for chat in gone:
             chat.trash(By(ada))
         settings.SESSION_MAX_PER_USER = 1
-        assert "You have 1 named sessions, which is the most." in do(client, "restore", *gone)
+        assert "You have 1 named sessions, which is the most there may be." in do(client, "restore", *gone)
         assert Chat.objects.for_user(ada).count() == 1
 
     def test_who_may_only_look_is_offered_none(self, client, work):

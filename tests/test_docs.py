@@ -1,22 +1,30 @@
 """README, docs and `.env.example` say what is true."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
-from django.core.management import get_commands, load_command_class
+from django.core.management import CommandError, get_commands, load_command_class
 from django.urls import URLPattern, get_resolver
 
+from sessions_core import slash
 from sessions_core.errors import Refusal
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
+PAGES = [README, *(path.read_text() for path in (ROOT / "docs").glob("*.md"))]
+MANAGED = re.compile(r"manage\.py ([^`\n]+)")
+UNTOLD = {  # what every Django project has, or a few lines
+    "sessions_core": ["migrations"],
+    "chatapp": ["asgi", "context_processors", "forms", "settings", "storage", "templatetags"],
+}
 SETTINGS = (ROOT / "chatapp" / "settings.py").read_text()
 
 
 def test_the_example_lists_exactly_the_settings_there_are():
-    read = set(re.findall(r'(?:env\.\w+|secret|address)\(\s*"([A-Z_]+)"', SETTINGS))
+    read = set(re.findall(r'(?:env\.\w+|secret|address|flag|natural)\(\s*"([A-Z_]+)"', SETTINGS))
     assert set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == read
 
 
@@ -25,9 +33,41 @@ def test_the_example_gives_the_real_defaults():
         assert re.search(rf'"{name}", (default=)?"?{re.escape(default)}"?\)', SETTINGS, re.IGNORECASE), name
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"manage\.py (\w+)", README))))
-def test_every_command_of_the_readme_exists(name):
-    assert name in get_commands()
+@pytest.mark.parametrize("words", sorted({words.strip() for page in PAGES for words in MANAGED.findall(page)}))
+def test_every_command_of_the_docs_exists_and_can_be_written_so(words):
+    name, *rest = shlex.split(words, comments=True)
+    parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+    if rest or not parser._subparsers:  # the name alone speaks of all its verbs
+        parser.parse_args(rest)
+
+
+def test_a_command_that_is_written_wrong_is_noticed():
+    parser = load_command_class(get_commands()["sessions"], "sessions").create_parser("manage.py", "sessions")
+    for wrong in ("frobnicate", "list --frobnicate", "give work --user leaver"):
+        with pytest.raises(CommandError):
+            parser.parse_args(wrong.split())
+
+
+def test_the_guide_has_exactly_the_commands_there_are():
+    rows = re.findall(r"^\| (`/.*`) \| ", (ROOT / "docs" / "guide.md").read_text(), re.MULTILINE)
+    told = {command for row in rows for command in re.findall(r"`(.+?)`", row.replace("\\|", "|"))}
+    short = {f"/{c.alias}" for c in slash.COMMANDS.values() if c.alias}
+    assert told - short == {command.usage for command in slash.COMMANDS.values()}
+    assert short <= set(re.findall(r"`(/\w+)`", (ROOT / "docs" / "guide.md").read_text()))
+
+
+def test_the_map_has_every_module():
+    told = {part for path in re.findall(r"`\s*([\w/]+?)(?:\.py|/)`", README) for part in path.split("/")}
+    for folder in ("sessions_core", "chatapp"):
+        modules = {
+            path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+        }
+        assert modules - told <= {"__init__", "apps", *UNTOLD[folder]}, folder
+
+
+def test_the_readme_leads_to_every_page_of_the_docs():
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name})" in README
 
 
 def test_every_command_of_ours_explains_itself():

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import pytest
 from django.urls import reverse
 
@@ -115,3 +116,15 @@ def test_only_an_import_may_be_larger(settings):
 
 def test_the_import_is_at_that_address():
     assert reverse("import") == doors.IMPORT
+
+
+def test_a_program_is_refused_in_the_form_it_reads(settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    said = []
+
+    async def send(event):
+        said.append(event)
+
+    scope = {"type": "http", "path": "/api/sessions", "headers": [(b"content-length", b"11")]}
+    asyncio.run(doors.BodyLimit(None)(scope, None, send))
+    assert orjson.loads(said[1]["body"])["error"]["code"] == "too_large"

@@ -22,6 +22,11 @@ pytestmark = pytest.mark.django_db
 PAST = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def as_often_as_one_likes(settings):
+    settings.SESSION_CREATE_RATE = []
+
+
 @pytest.fixture
 def ada():
     return User.objects.create_user("ada")

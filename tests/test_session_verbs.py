@@ -87,7 +87,7 @@ class TestFork:
         assert list(copies.order_by("seq").values(*kept)) == list(originals.values(*kept))
 
     def test_far_too_much_to_take_along_is_cut_at_the_old_end(self, work, by, monkeypatch):
-        monkeypatch.setattr("sessions_core.models.message.MOST_CARRIED", 10)
+        monkeypatch.setattr("sessions_core.models.turns.MOST_CARRIED", 10)
         fork = work.fork(by)
         fork.receive("When?")
         assert sent_for(fork)[1] == ["Noted.", "When?"]
@@ -112,6 +112,11 @@ class TestGive:
         work.give(bob, By(None, "cli"))
         assert Chat.objects.for_user(bob).called("Work (2)") == work
 
+    def test_what_the_giver_typed_and_did_not_send_stays_behind(self, work, bob, by):
+        work.keep_draft("Between us:")
+        work.give(bob, by)
+        assert Chat.objects.get(pk=work.pk).draft == ""
+
     def test_old_names_do_not_follow(self, work, bob, by):
         work.rename("Job", by)
         work.give(bob, by)
@@ -131,11 +136,43 @@ class TestMain:
         main.receive("Hello")
         assert (main.wire_key, main.name, main.title) == ("main", "Main", "")
 
-    def test_without_the_right_any_more_nothing_goes_there(self, ada, by):
+    def test_without_the_right_any_more_nothing_goes_there(self, ada, by, monkeypatch):
+        monkeypatch.setattr(tools, "reset_session", lambda *args: pytest.fail("asked"))
         main = Chat.objects.main_of(allow_main(ada), by)
+        main.receive("Running")
+        main.receive("Queued")
         ada.user_permissions.clear()
-        with pytest.raises(errors.NotAllowed):
-            Chat.objects.get(pk=main.pk).receive("Hello")
+        main = Chat.objects.get(pk=main.pk)
+        reply = main.messages.running().get()
+        reply.settle("stopped")
+        assert main.messages.pending().get().state == "held"
+        for verb in (
+            lambda: main.receive("Hello"),
+            lambda: main.retry(reply),
+            lambda: main.resume_queue(),
+            lambda: main.reset(by, confirmed=True),
+            lambda: main.rename("Mine", by),
+        ):
+            with pytest.raises(errors.NotAllowed):
+                verb()
+        assert not main.messages.running().exists()
+
+    @pytest.mark.parametrize("name", ["main", "Main", "MAIN"])
+    def test_it_is_found_by_the_name_it_shows_in_any_letters(self, ada, by, name):
+        main = Chat.objects.main_of(allow_main(ada), by)
+        assert Chat.objects.for_user(ada).called(name) == main
+        assert main in Chat.objects.for_user(ada).matching(name[:3])
+
+    def test_it_may_be_renamed_and_be_called_main_again(self, ada, by):
+        main = Chat.objects.main_of(allow_main(ada), by)
+        main.rename("Shared", by)
+        main.rename("main", by)
+        assert (main.name, main.title, main.named) == ("Main", "", False)
+
+    def test_no_one_person_protects_it(self, ada, by):
+        main = Chat.objects.main_of(allow_main(ada), by)
+        with pytest.raises(errors.NotAllowed, match="SESSION_PROTECT_MAIN"):
+            main.protect(True, by)
 
     def test_a_reset_is_the_gateways_own_and_wants_a_confirmation(self, ada, by, monkeypatch):
         main = Chat.objects.main_of(allow_main(ada), by)
@@ -193,6 +230,14 @@ class TestLimits:
             Chat.objects.start(ada, by=By(ada))
         Chat.objects.start(bob, by=By(bob))
         Chat.objects.start(ada, by=By(None, "cli"))
+
+    def test_a_refusal_for_another_reason_uses_nothing_up(self, ada, settings):
+        settings.SESSION_CREATE_RATE = [(2, 60)]
+        Chat.objects.start(ada, by=By(ada), title="One")
+        for _ in range(3):
+            with pytest.raises(errors.NameTaken):
+                Chat.objects.start(ada, by=By(ada), title="One")
+        Chat.objects.start(ada, by=By(ada), title="Two")
 
     def test_and_to_an_address_whoever_asks(self, settings):
         settings.SESSION_CREATE_RATE = [(1, 60)]
@@ -265,3 +310,49 @@ class TestSearch:
         answered(gone, "An old zebra")
         gone.trash(by)
         assert search(ada, "zebra") == []
+
+    def test_nor_of_commands(self, work, ada):
+        work.receive("/session switch zebra")
+        assert search(ada, "zebra") == [] == search(ada, "/session")
+        work.receive("//session is a word")
+        assert [hit.message.text for hit in search(ada, "/session")] == ["/session is a word"]
+
+    def test_every_part_of_what_was_said_is_found_in_any_case(self, ada):
+        said = "Zum Café: 100% Grünö_x, e-mail\\pfad"
+        answered(Chat.objects.start(ada, title="Other"), "Hello", said)
+        for start in range(len(said)):
+            for end in range(start + 1, len(said) + 1):
+                words = said[start:end].strip()
+                for spelling in (words, words.lower(), words.title()):
+                    found = search(ada, spelling)
+                    assert not words or said in [hit.message.text for hit in found if hit.message], spelling
+
+    @pytest.mark.parametrize("share", [0, 10**9])
+    def test_it_finds_the_same_among_much_of_others_and_among_little(self, work, ada, bob, monkeypatch, share):
+        monkeypatch.setattr("sessions_core.models.search.MOST_OF_ALL", share)
+        numbers = Chat.objects.start(bob, title="Numbers")
+        for n in range(30):
+            answered(numbers, f"My train {n}")
+        assert [hit.message.text for hit in search(ada, "train")] == ["My train leaves at 7:42"]
+        assert len(search(bob, "train", limit=5)) == 5 and search(bob, "train")[0].message.text == "My train 29"
+
+    @pytest.mark.parametrize("word", ["a", "words", "Zürich", "considerations", "x" * 30])
+    def test_what_is_around_a_hit_is_in_whole_words(self, ada, word):
+        around = f"{word} " * 50
+        for n in range(20):
+            said = f"{around}{'#' * n} Zebra {'#' * n} {around}"
+            answered(Chat.objects.start(ada, title=f"Other {n}"), "Hello", said)
+        hits = search(ada, "zebra")
+        assert len(hits) == 20
+        for hit in hits:
+            whole = {f"…{word}", f"{word}…", word, "#" * hit.before.count("#")}
+            assert {*hit.before.split(), *hit.after.split()} <= whole
+            assert hit.before.startswith(f"…{word} ") and hit.after.endswith(f" {word}…")
+            assert 30 < len(hit.before) <= 61 and 30 < len(hit.after) <= 61
+
+    @pytest.mark.parametrize("said", ["x" * 200 + " Zebra " + "x" * 200, "語" * 100 + "Zebra" + "語" * 100])
+    def test_only_a_word_without_end_is_cut(self, ada, said):
+        answered(Chat.objects.start(ada, title="Other"), "Hello", said)
+        (hit,) = search(ada, "zebra")
+        assert f"{hit.before[1:]}Zebra{hit.after[:-1]}" in said
+        assert (len(hit.before), len(hit.after)) == (61, 61)

@@ -108,6 +108,32 @@ class TestProtection:
         work.reset(by)
         assert work.chapter == 2
 
+    def test_unprotecting_for_a_reset_is_undone_with_it(self, work, by):
+        answered(work)
+        work.protect(True, by)
+        work.reset(by, unprotect=True)
+        assert not work.persistent
+        work.undo_reset(by)
+        assert Chat.objects.get(pk=work.pk).persistent
+
+    def test_an_undo_protects_nothing_that_was_not_protected(self, work, by):
+        answered(work)
+        work.reset(by, unprotect=True)
+        work.undo_reset(by)
+        assert not Chat.objects.get(pk=work.pk).persistent
+
+    def test_protecting_what_is_protected_leaves_no_trace(self, work, by):
+        work.protect(True, by)
+        work.protect(True, by)
+        assert work.events.filter(verb="protected").count() == 1
+
+    @pytest.mark.parametrize("text", ["main", "webchat-hello"])
+    def test_a_reserved_title_can_become_a_name(self, ada, by, text):
+        chat = Chat.objects.start(ada)
+        chat.receive(text)
+        chat.protect(True, by)
+        assert chat.name == f"“{text}”"
+
 
 class TestChapters:
     def test_a_reset_is_a_fresh_memory_and_the_old_chapter_stays(self, work, by):
@@ -130,6 +156,10 @@ class TestChapters:
         work.reset(by)
         work.undo_reset(by)
         assert (work.chapter, work.wire_key) == (1, work.key)
+
+    def test_what_was_never_reset_says_so(self, work, by):
+        with pytest.raises(errors.NothingToUndo, match="never reset"):
+            work.undo_reset(by)
 
     def test_it_can_be_undone_until_the_new_chapter_has_a_message(self, work, by):
         answered(work)
@@ -238,6 +268,8 @@ class TestPages:
         page = self.page(client, chat)
         assert PROTECTED in page
         assert "Start a new chat" in page and "Unprotect and start a new chapter" in page
+        chat.notice("Something else")
+        assert "Unprotect and start a new chapter" not in self.page(client, chat)
         client.post(f"/chats/{chat.pk}/reset/", {"unprotect": "1"})
         chat.refresh_from_db()
         assert (chat.persistent, chat.chapter) == (False, 2)

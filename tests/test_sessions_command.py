@@ -154,10 +154,23 @@ class TestVerbs:
     def test_main_is_reset_on_the_gateway_when_told_to(self, main, monkeypatch):
         asked = []
         monkeypatch.setattr(tools, "reset_session", lambda *args: asked.append(args))
-        assert refused("reset", "main", "--user", "ada") == str(errors.SharedByAll("main"))
+        assert refused("reset", "main", "--user", "ada") == f"{errors.SharedByAll('main')} --yes confirms it."
         assert not asked
         sessions("reset", "main", "--user", "ada", "--yes")
         assert asked == [("main", "main")]
+
+
+def test_a_session_may_go_on_from_another_of_the_same_person(work, ada, bob):
+    work.receive("My train leaves at 7:42").versions.get().settle("done")
+    sessions("create", "Travel", "--user", "ada", "--based-on", "work")
+    made = Chat.objects.for_user(ada).called("Travel")
+    assert made.based_on == work
+    assert made.messages.filter(text="My train leaves at 7:42").exists()
+    assert "There is no session" in refused("create", "Mine", "--user", "bob", "--based-on", work.key)
+
+
+def test_a_name_is_needed_to_create_one(ada):
+    assert "no visible characters" in refused("create", "", "--user", "ada")
 
 
 class TestFiles:
@@ -244,7 +257,7 @@ class TestDryRun:
 
     def test_the_gateway_is_not_asked(self, main, monkeypatch):
         monkeypatch.setattr(tools, "reset_session", lambda *args: pytest.fail("asked"))
-        assert refused("reset", "main", "--user", "ada", "--dry-run") == str(errors.SharedByAll("main"))
+        assert refused("reset", "main", "--user", "ada", "--dry-run").endswith("--yes confirms it.")
         assert "Reset: “Main” of ada" in sessions("reset", "main", "--user", "ada", "--dry-run", "--yes")
 
     @pytest.mark.django_db(transaction=True)

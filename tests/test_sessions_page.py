@@ -58,6 +58,7 @@ class TestFinding:
         work, _ = named(ada, "Work", "Home")
         work.receive("Hello").versions.get().settle("done")
         work.notice("Told")
+        work.receive("/help")
         assert listed(client) == ["Work", "Home"]
         row = re.search(rf'<tr id="row-{work.pk}".*?</tr>', page(client), re.DOTALL)[0]
         assert f'href="/chat/?session={work.key}"' in row and '<td class="table__count">2</td>' in row
@@ -281,6 +282,18 @@ class TestFiles:
         answer = self.bring(client, export.as_json([work, other]))
         assert answer.url == "/sessions/"
         assert "2 sessions are imported." in page(client)
+
+    def test_a_file_counts_as_one_session_begun_and_one_too_many_is_refused_in_words(self, client, ada, work, settings):
+        settings.SESSION_CREATE_RATE = [(2, 86_400)]
+        file = export.as_json([work, *named(ada, "Other", "More")])
+        assert [self.bring(client, file).status_code for _ in range(3)] == [302, 302, 429]
+        assert Chat.objects.count() == 9
+        assert "too many new sessions" in self.bring(client, file).content.decode()
+
+    def test_a_file_that_cannot_be_read_counts_nothing(self, client, ada, work, settings):
+        settings.SESSION_CREATE_RATE = [(1, 86_400)]
+        self.bring(client, b"nonsense")
+        assert self.bring(client, export.as_json([work])).status_code == 302
 
     @pytest.mark.parametrize("data", [None, b"", b"nonsense", b"{}", b"\xff\xfe", b"[" * 100_000])
     def test_what_is_no_export_is_refused_in_words(self, client, ada, data):

@@ -12,6 +12,7 @@ from django.utils import timezone
 from sessions_core import errors, slash
 from sessions_core.gateway import tools
 from sessions_core.models import By, Chat, ChatEvent, Message, User
+from tests.test_session_verbs import allow_main
 from tests.test_sessions import answered, sent_for
 
 pytestmark = pytest.mark.django_db
@@ -244,6 +245,21 @@ def test_the_table_is_the_one_that_was_agreed():
         "status": "session status",
         "reset": "new",
     }
+
+
+class TestMain:
+    @pytest.fixture
+    def main(self, ada):
+        return Chat.objects.main_of(allow_main(ada), By(ada))
+
+    @pytest.mark.parametrize("text", ["/new", "/reset"])
+    def test_where_the_operator_protects_it_only_what_can_be_done_is_offered(self, main, settings, text):
+        settings.SESSION_PROTECT_MAIN = True
+        notice = obey(main, text)
+        assert (notice.text, offers(notice)) == (str(errors.Protected("Main")), ["new-chat"])
+
+    def test_elsewhere_it_asks_first(self, main):
+        assert offers(obey(main, "/reset")) == ["reset-main"]
 
 
 class TestWhatIsNoCommand:

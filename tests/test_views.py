@@ -71,7 +71,7 @@ def test_an_unknown_session_is_a_404_that_lists_ones_own(client, chat):
 
 def test_sending_without_javascript_leads_back_to_the_page(client, chat):
     answer = send(client, chat, "Hello", client_id=uuid.uuid4())
-    assert answer.url == f"/chat/?session={chat.key}"
+    assert answer.url == f"/chat/?session={chat.key}#message-{chat.messages.get(role='user').pk}"
     assert "Hello" in client.get(answer.url).content.decode()
 
 

@@ -14,6 +14,7 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 from ninja.responses import Status
 
+from sessions_core import errors
 from sessions_core.errors import Refusal
 from sessions_core.models import Chat, Message
 from sessions_core.models.names import MAIN, checked_name
@@ -139,12 +140,14 @@ def list_sessions(request: Request, which: Query[shapes.Which]):
 @router.post("/sessions", response=answers(shapes.Session, 400, 404, 409, 429, status=201), summary="Make a session")
 def create_session(request: Request, data: shapes.NewSession):
     source = find(request, data.based_on) if data.based_on is not None else None
+    if data.persistent and data.wanted is None:
+        raise errors.BadName("A persistent session needs a name.")
     chat = Chat.objects.start(
         request.user,
         by=acting(request, source="api"),
         id=data.session_id,
         title="" if data.wanted is None else checked_name(data.wanted),
-        persistent=data.persistent,
+        persistent=data.persistent is not False,
         agent=data.agent or (source.agent if source else ""),
         based_on=source,
     )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic.alias_generators import to_camel
 
 from sessions_core.models import Chat, Message
-from sessions_core.models.chat import PAGE
+from sessions_core.models.reading import PAGE
 from sessions_core.text import join_surrogates
 
 MOST_LISTED = 200
@@ -49,7 +49,7 @@ class NewSession(Named):
     session_id: uuid.UUID = Field(LEFT_OUT, description="An id of your making: the same again is the same session.")
     based_on: Text = Field(LEFT_OUT, description="Key or name of a session of yours to go on from.")
     agent: Text = Field("", description="Which of the gateway's agents answers; else yours, or the server's.")
-    persistent: StrictBool = Field(True, description="Protected from being reset; only with a name.")
+    persistent: StrictBool = Field(LEFT_OUT, description="Protected from being reset: with a name, unless false.")
 
 
 class SessionChanges(Named):

@@ -10,7 +10,8 @@ from django.utils.dateformat import format as formatted
 from ..blocks import BlockSplitter
 from ..models import Chat, Message
 
-SIGNS = re.compile(r"([\\`*_\[\]<>#&|~])")  # what has a meaning inside a line
+# What has a meaning inside a line; with GitHub's extensions a bare address too, in which no escape would be read.
+SIGNS = re.compile(r"([\\`*_\[\]<>#&|~@]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 RAW_HTML = re.compile(r"^ {0,3}<(!|\?|script|pre|style|textarea)", re.IGNORECASE | re.MULTILINE)
 
 

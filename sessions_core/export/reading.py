@@ -13,8 +13,8 @@ from .. import errors
 from ..gateway import MAX_REPLY, tools
 from ..hub import hub
 from ..models import By, Chat, Message, PastTitle, User
-from ..models.message import CARRIED
 from ..models.names import KEY_PREFIX, MAX_FOLDED, checked_name, folded, free_name
+from ..models.turns import CARRIED
 from ..text import MAX_MESSAGE, clean_name, clean_text
 from .data import FORMAT, VERSION
 from .fields import Fields
@@ -43,10 +43,14 @@ AT_ONCE = "Your sessions were changed at the same moment, so nothing was importe
 
 
 def load(owner: User, data: bytes, by: By) -> list[Chat]:
-    """The chats of a file as new ones of this person; raises BadImport or NoRoomForNames, and then stored nothing."""
+    """The chats of a file as new ones of this person; BadImport, TooMany or NoRoomForNames, and then nothing is stored.
+
+    However many they are, they count as one session begun.
+    """
     found = [read_chat(owner, number, value) for number, value in enumerate(chats_in(data), 1)]
     if sum(len(messages) for _, _, messages in found) > MOST_MESSAGES:
         raise errors.BadImport(f"The file has more than {MOST_MESSAGES:,} messages. Export fewer sessions at once.")
+    Chat.objects.count_start(owner, by)
     try:
         with transaction.atomic():
             User.count_list_change(owner.pk)

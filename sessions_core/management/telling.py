@@ -5,17 +5,16 @@ import re
 import stat
 from typing import Any
 
-from django.db.models import Count, QuerySet
-
 from sessions_core import retention
 from sessions_core.export.data import as_time
 from sessions_core.models import Chat
+from sessions_core.models.chats import ChatQuerySet
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def counted(chats: QuerySet[Chat]) -> QuerySet[Chat]:
-    return chats.select_related("owner").defer("draft").annotate(said=Count("messages__seq"))
+def counted(chats: ChatQuerySet) -> ChatQuerySet:
+    return chats.counted().select_related("owner").defer("draft")
 
 
 def as_rows(chats: Any) -> list[dict[str, Any]]:

@@ -6,23 +6,22 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Count, F, Max, Q
+from django.db.models import F, Max, Q
 from django.db.models.functions import Length, Now
 from django.utils import timezone
 
 from .. import errors, slash
 from ..hub import hub
 from ..text import MAX_MESSAGE, MAX_NAME, clean_name, clean_text, has_visible
-from . import session
+from . import reading, session
 from .chats import ChatQuerySet
 from .event import By, ChatEvent
 from .message import Message
-from .names import KEY_PREFIX, MAIN, MAX_FOLDED, folded
+from .names import KEY_PREFIX, MAIN, MAX_FOLDED, folded, reserved
 from .user import User
 
 KEY_LENGTH = len(KEY_PREFIX) + 36
 MAX_QUEUED = 5
-PAGE = 50  # messages
 AUTO_TITLE = 60  # characters
 
 models.CharField.register_lookup(Length)
@@ -74,6 +73,12 @@ class Chat(models.Model):
     purge = session.purge
     give = session.give
 
+    # What its reader has of it.
+    conversation = reading.conversation
+    earlier_chapters = reading.earlier_chapters
+    mark_read = reading.mark_read
+    keep_draft = reading.keep_draft
+
     class Meta:
         permissions = [("use_main_session", "Can use the agent's main session, which all who have this share")]
         constraints = [
@@ -115,6 +120,10 @@ class Chat(models.Model):
         return self.openclaw_session_key is None
 
     @property
+    def title_for_fork(self) -> str:
+        return self.title or (f"From {self.name}" if self.is_main else "")
+
+    @property
     def key(self) -> str:
         """The address of the chat, and the pill's text."""
         return self.openclaw_session_key or MAIN
@@ -140,25 +149,6 @@ class Chat(models.Model):
             transaction.on_commit(partial(hub.chat_changed, self.pk, self.rev, self.owner_id), robust=True)
 
     # --- the conversation
-
-    def conversation(self, *, before: int | None = None, after: int | None = None) -> list[Message]:
-        """The last PAGE messages (of those before a place, or all after one), each reply in its newest version and
-        with the earlier ones in `earlier`."""
-        messages = self.messages.shown().newest_versions()
-        if after is not None:
-            page = list(messages.filter(seq__gt=after))
-        else:
-            older = messages.filter(seq__lt=before) if before is not None else messages
-            page = list(older.reverse()[:PAGE])[::-1]
-        again = [message for message in page if message.version > 1]
-        versions = list(self.messages.shown().filter(parent__in=[m.parent_id for m in again])) if again else []
-        for message in page:
-            message.earlier = [v for v in versions if v.parent_id == message.parent_id and v.pk != message.pk]
-        answered = {message.parent_id for message in page if message.role == Message.Role.ASSISTANT}
-        asked = max((message.seq for message in page if message.pk in answered), default=0)
-        for message in page:
-            message.offers_retry = before is None and message.retryable and message.seq > asked
-        return page
 
     def receive(self, text: str, client_id: uuid.UUID | None = None, by: By | None = None) -> Message:
         """Take a message: stored once per client id, answered at once or, while a reply runs, in its turn.
@@ -201,8 +191,7 @@ class Chat(models.Model):
         return text
 
     def _take(self, text: str, client_id: uuid.UUID | None) -> Message:
-        if self.is_main and not self.owner.has_perm("sessions_core.use_main_session"):
-            raise errors.NotAllowed("The agent's main session is not open to you any more. Start a new chat instead.")
+        self.check_right()
         message = Message(role=Message.Role.USER, text=text, client_id=client_id)
         if not self.title and not self.is_main:
             self._title_from(text)
@@ -215,8 +204,19 @@ class Chat(models.Model):
             raise errors.QueueFull(MAX_QUEUED)
         return message
 
+    def check_right(self) -> None:
+        """The main session is everybody's: who may not use it any more can only read what was said here."""
+        if not self.in_reach:
+            raise errors.NotAllowed("The agent's main session is not open to you any more. Start a new chat instead.")
+
+    @property
+    def in_reach(self) -> bool:
+        return not self.is_main or self.owner.has_perm("sessions_core.use_main_session")
+
     def _title_from(self, text: str) -> None:
         line = clean_name(text.strip().split("\n")[0][: AUTO_TITLE * 2])
+        if reserved(line):
+            line = f"“{line}”"
         self.title = line if len(line) <= AUTO_TITLE else line[: AUTO_TITLE - 1].rsplit(" ", 1)[0] + "…"
         self.title_key = folded(self.title)
         self.persistent = bool(self.title) and settings.SESSION_DEFAULT_PERSISTENT
@@ -250,6 +250,8 @@ class Chat(models.Model):
 
     def promote(self) -> None:
         """Ask the first message in line; it takes its place only now, so reply 2 never lands after question 3."""
+        if not self.in_reach:
+            return self.hold_queue()
         first = self.messages.filter(state=Message.State.QUEUED).order_by("pk").first()
         if first and not self.messages.running().exists():
             self._place(first, Message.State.SENT)
@@ -257,6 +259,7 @@ class Chat(models.Model):
 
     def resume_queue(self) -> None:
         """Send what was held after a failure."""
+        self.check_right()
         with self.changing():
             self.messages.filter(state=Message.State.HELD).update(state=Message.State.QUEUED)
             self.promote()
@@ -280,6 +283,7 @@ class Chat(models.Model):
 
     def retry(self, reply: Message) -> Message:
         """Ask the question of the last reply again; the reply there is stays as an earlier version."""
+        self.check_right()
         with self.changing(last_active_at=Now()):
             question = reply.parent
             later = self.messages.asked().filter(seq__gt=reply.seq).exists()
@@ -287,34 +291,6 @@ class Chat(models.Model):
                 raise errors.NothingToRetry
             newest = self.messages.filter(parent=question).aggregate(newest=Max("version"))["newest"]
             return self._ask(question, version=newest + 1)
-
-    def mark_read(self, seq: int) -> None:
-        """Remember how far the owner has seen; never backwards."""
-        if Chat.objects.filter(pk=self.pk, read_seq__lt=seq).update(read_seq=min(seq, self.last_seq())):
-            User.count_list_change(self.owner_id)
-            hub.list_changed(self.owner_id)
-
-    def keep_draft(self, text: str, client_id: uuid.UUID | None = None) -> None:
-        """Keep what is typed and not sent; beyond a message's length it is cut.
-
-        With the client id its message would have: one that came late, after that message, is no draft any more.
-        """
-        text = clean_text(text)[:MAX_MESSAGE]
-        with transaction.atomic():
-            before = Chat.objects.select_for_update().values_list("draft", flat=True).get(pk=self.pk)
-            if client_id and self.messages.filter(client_id=client_id).exists():
-                return
-            self.draft = text
-            Chat.objects.filter(pk=self.pk).update(draft=text)
-        if bool(before) != bool(text):  # the list marks drafts
-            User.count_list_change(self.owner_id)
-            hub.list_changed(self.owner_id)
-
-    def earlier_chapters(self) -> dict[int, dict[str, Any]]:
-        """By chapter before the present one: how many messages it has, and when it ended."""
-        told = self.messages.shown().said().filter(chapter__lt=self.chapter)
-        rows = told.order_by().values("chapter").annotate(messages=Count("pk"), until=Max("created_at"))
-        return {row["chapter"]: row for row in rows}
 
     @property
     def can_undo_reset(self) -> bool:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from .. import errors
 from ..gateway import tools
@@ -49,6 +50,11 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             )
         )
 
+    def counted(self):
+        """With `said`: how many messages person and agent exchanged, without notices and commands."""
+        told = Message.objects.filter(chat=OuterRef("pk")).said().order_by().values("chat")
+        return self.annotate(said=Coalesce(Subquery(told.annotate(said=Count("pk")).values("said")), 0))
+
     def stranded(self):
         """Chats where a message waits in line behind no reply."""
         return self.filter(
@@ -60,7 +66,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
     def called(self, reference: str) -> "Chat":
         """The chat a person means by a key, a name, an old name or `main`; Chat.DoesNotExist otherwise."""
         reference = clean_text(reference)
-        if reference == MAIN:
+        if folded(reference) == MAIN:
             return self.get(openclaw_session_key=None)
         if reference.startswith(KEY_PREFIX):
             return self.get(openclaw_session_key=reference)
@@ -74,7 +80,9 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def matching(self, words: str):
         """Chats with these words in their name, for a person who remembers only a part of it."""
-        return self.filter(title_key__contains=folded(clean_name(words)))
+        words = folded(clean_name(words))
+        is_main = Q(openclaw_session_key=None, title="") if words and words in MAIN else Q(pk__in=[])
+        return self.filter(Q(title_key__contains=words) | is_main)
 
     def named(self):
         """Chats whose name a person chose; how many is limited."""
@@ -111,9 +119,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         title = checked_name(title) if title else ""
         if agent and agent not in (offered := tools.agents()):
             raise errors.BadAgent(agent, offered)
-        if by and by.source in PERSONAL:
-            self._count_start(owner, by.address)
-        shown = title or (based_on.title if based_on else "")
+        shown = title or (based_on.title_for_fork if based_on else "")
         chat = self.model(
             pk=id or uuid.uuid4(),
             owner=owner,
@@ -127,30 +133,35 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         )
         chat.openclaw_session_key = f"{KEY_PREFIX}{chat.pk}"
         try:
-            return self._add(chat, by or By(owner))
+            return self._add(chat, by)
         except IntegrityError:
-            return self._clash(owner, id, title, chat)
+            return self._clash(owner, id, title, chat, by)
 
-    def _count_start(self, owner, address: str) -> None:
+    def count_start(self, owner, by: By) -> None:
+        """One more session begun, or one file of them brought; TooMany when these are too many in a short time."""
+        if by.source not in PERSONAL:
+            return
         for limit, seconds in settings.SESSION_CREATE_RATE:
             person = Throttle.objects.take(f"create/{owner.pk}", limit, seconds)
-            place = not address or Throttle.objects.take(f"create@{address}", limit * ADDRESS_SHARE, seconds)
+            place = not by.address or Throttle.objects.take(f"create@{by.address}", limit * ADDRESS_SHARE, seconds)
             if not (person and place):
                 raise errors.TooMany("These are too many new sessions in a short time. Wait a while, then try again.")
 
-    def _add(self, chat: "Chat", by: By) -> "Chat":
+    def _add(self, chat: "Chat", by: By | None) -> "Chat":
         with transaction.atomic():
             User.count_list_change(chat.owner_id)
             if chat.named:
                 self.for_user(chat.owner_id).room_for_a_name()
             chat.save(force_insert=True)
-            chat.log("created", by)
+            if by:
+                self.count_start(chat.owner, by)  # last, so that a refusal for another reason uses nothing up
+            chat.log("created", by or By(chat.owner))
             if chat.based_on:
                 chat.carry_over(chat.based_on)
             transaction.on_commit(partial(hub.list_changed, chat.owner_id), robust=True)
         return chat
 
-    def _clash(self, owner, id, title: str, chat: "Chat") -> "Chat":
+    def _clash(self, owner, id, title: str, chat: "Chat", by: By | None) -> "Chat":
         """Why the insert was refused: the same chat came twice at once, the name is taken, or the id is another's."""
         if id and (existing := self.for_user(owner).filter(pk=id).first()):
             return existing
@@ -158,7 +169,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             raise errors.NameTaken(title)
         chat.pk = uuid.uuid4()
         chat.openclaw_session_key = f"{KEY_PREFIX}{chat.pk}"
-        return self._add(chat, By(owner))
+        return self._add(chat, by)
 
     def main_of(self, owner, by: By) -> "Chat":
         """The person's chat with the agent's main session, made when there is none; NotAllowed without the right."""

@@ -1,7 +1,6 @@
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
@@ -9,16 +8,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from ..text import utf16_length
+from . import turns
 from .event import ChatEvent
-
-if TYPE_CHECKING:
-    from .chat import Chat
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=8)
-CARRIED = 0  # the key number of what was said elsewhere: the gateway has not heard it under this chat's keys
-MOST_CARRIED = 200_000  # characters that go along with a turn because the gateway cannot know them
 FOR_OPERATORS = ("gateway_auth", "gateway_config")  # failures that a person cannot mend by trying again
 
 
@@ -156,6 +151,10 @@ class Message(models.Model):
     objects = MessageQuerySet.as_manager()
     earlier: list["Message"] = []  # earlier versions, where a conversation is read
     offers_retry = False  # likewise: whether it is the last reply and can be asked again
+    is_last = True  # likewise: what an older notice offers to do may not fit any more
+
+    carried_to = turns.carried_to
+    turns = turns.turns
 
     class Meta:
         constraints = [
@@ -211,34 +210,6 @@ class Message(models.Model):
         rows = list(self.deltas.order_by("seq").values_list("seq", "text"))
         return (self.text + "".join(text for _, text in rows), rows[-1][0] if rows else 0)
 
-    def turns(self) -> list[dict[str, str]]:
-        """What to send the gateway for this reply: the question, and before it what the gateway cannot know.
-
-        The gateway forgets a turn that was stopped or failed, so all turns since the last finished reply under this
-        key go along until one is finished; so does what was said in the chat this one goes on from.
-        """
-        question = self.parent
-        assert question is not None and question.seq is not None
-        before = self.chat.messages.shown().filter(chapter=question.chapter, seq__lt=question.seq)
-        heard = before.filter(key_number=self.key_number)
-        last_done = heard.replies().filter(state=self.State.DONE).last()
-        here = heard if last_done else before.filter(key_number__in=(CARRIED, self.key_number))
-        lost = here.said().filter(seq__gt=last_done.seq if last_done else 0)
-        # A later version of a reply replaces an earlier one.
-        latest = {(turn.role, turn.parent_id or turn.pk): turn for turn in lost}
-        return [*newest_fitting([turn.as_turn() for turn in latest.values() if turn.text]), question.as_turn()]
-
-    def carried_to(self, chat: "Chat", seq: int) -> "Message":
-        """This message as a part of another chat, not saved yet."""
-        kept = ("role", "state", "text", "html", "html_version", "parts", "error_code", "error_text", "usage")
-        times = ("created_at", "first_delta_at", "ended_at")
-        fields = {name: getattr(self, name) for name in kept + times}
-        return Message(chat=chat, chapter=chat.chapter, key_number=CARRIED, seq=seq, **fields)
-
-    def as_turn(self) -> dict[str, str]:
-        cut = self.role == self.Role.ASSISTANT and self.state != self.State.DONE
-        return {"role": self.role, "content": self.text + (f" [{self.state}]" if cut else "")}
-
     def settle(
         self,
         state: str,
@@ -289,17 +260,6 @@ class Message(models.Model):
             code=code,
             error="The server was restarted while this was being written; what arrived is kept.",
         )
-
-
-def newest_fitting(turns: list[dict[str, str]]) -> list[dict[str, str]]:
-    """As many of the last turns as fit into MOST_CARRIED characters."""
-    left, fitting = MOST_CARRIED, []
-    for turn in reversed(turns):
-        left -= len(turn["content"])
-        if left < 0:
-            break
-        fitting.append(turn)
-    return fitting[::-1]
 
 
 class Delta(models.Model):

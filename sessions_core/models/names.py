@@ -1,5 +1,7 @@
 """What a chat may be called, and what it was called before."""
 
+import unicodedata
+
 from django.db import models
 
 from .. import errors
@@ -20,11 +22,16 @@ def checked_name(name: str) -> str:
     cleaned = clean_name(name)
     if not cleaned:
         raise errors.BadName("The name has no visible characters. Type a name of 1 to 100 characters.")
-    if len(name.strip()) > MAX_NAME:
-        raise errors.BadName(f"The name is {len(name.strip())} characters long; {MAX_NAME} is the most.")
-    if folded(cleaned) == MAIN or folded(cleaned).startswith(KEY_PREFIX):
+    length = len(unicodedata.normalize("NFC", name.strip()))
+    if length > MAX_NAME:
+        raise errors.BadName(f"The name is {length} characters long; {MAX_NAME} is the most.")
+    if reserved(cleaned):
         raise errors.BadName(f"“{cleaned}” is reserved. Choose another name.")
     return cleaned
+
+
+def reserved(name: str) -> bool:
+    return folded(name) == MAIN or folded(name).startswith(KEY_PREFIX)
 
 
 def free_name(wanted: str, taken: set[str]) -> str:

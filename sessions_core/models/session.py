@@ -11,9 +11,11 @@ from django.db.models.functions import Now
 from .. import errors
 from ..gateway import GatewayError, tools
 from ..hub import hub
+from ..text import clean_name
 from .event import By, ChatEvent
-from .message import CARRIED, Message
-from .names import checked_name, folded, free_name
+from .message import Message
+from .names import MAIN, checked_name, folded, free_name
+from .turns import CARRIED
 from .user import User
 
 if TYPE_CHECKING:
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 
 def rename(chat: "Chat", title: str, by: By) -> None:
     """Give it a name; the one a person chose before keeps leading here."""
-    title = checked_name(title)
+    chat.check_right()
+    title = "" if chat.is_main and folded(clean_name(title)) == MAIN else checked_name(title)
     with chat.changing():
         before = chat.title_key if chat.named else ""
-        _take_name(chat, title)
+        _take_name(chat, title) if title else _be_called_main(chat)
         if before and before != chat.title_key:
             chat.past_titles.get_or_create(title_key=before)
         chat.log("renamed", by, to=title)
@@ -42,9 +45,18 @@ def _take_name(chat: "Chat", title: str) -> None:
         raise errors.NameTaken(title) from None
 
 
+def _be_called_main(chat: "Chat") -> None:
+    chat.title, chat.title_key, chat.title_source = "", "", chat.TitleSource.AUTO
+    chat.save(update_fields=["title", "title_key", "title_source"])
+
+
 def protect(chat: "Chat", on: bool, by: By) -> None:
     """Make it persistent, or not; an automatic title becomes its name with that."""
+    if chat.is_main:
+        raise errors.NotAllowed("The agent's main session is protected for all at once, by SESSION_PROTECT_MAIN.")
     with chat.changing():
+        if chat.persistent == on:
+            return
         if on and not chat.title:
             raise errors.BadName("A persistent session needs a name. Rename it first.")
         if on and not chat.named:
@@ -54,27 +66,33 @@ def protect(chat: "Chat", on: bool, by: By) -> None:
         chat.log("protected" if on else "unprotected", by)
 
 
-def reset(chat: "Chat", by: By, *, confirmed: bool = False) -> None:
+def reset(chat: "Chat", by: By, *, unprotect: bool = False, confirmed: bool = False) -> None:
     """Start a new chapter: the gateway gets a fresh memory under a new key, the old chapter stays to read.
+
+    `unprotect` takes the protection off first, and an undo puts it on again.
 
     Main has no chapters: once confirmed, the gateway itself forgets what everybody who shares it said.
     """
     if chat.is_main:
         return _reset_main(chat, by, confirmed)
     with chat.changing():
+        was_protected = chat.persistent and unprotect
+        if was_protected:
+            chat.protect(False, by)
         if chat.persistent:
             raise errors.Protected(chat.name)
         if not chat.messages.said().filter(chapter=chat.chapter).exists():
             raise errors.NothingToReset
         chat.hold_queue()
         _turn_to(chat, chat.chapter + 1, _unused_key_number(chat))
-        chat.log("reset", by, chapter=chat.chapter)
+        chat.log("reset", by, chapter=chat.chapter, unprotected=was_protected)
     chat.stop()
 
 
 def _reset_main(chat: "Chat", by: By, confirmed: bool) -> None:
+    chat.check_right()
     if chat.persistent or settings.SESSION_PROTECT_MAIN:
-        raise errors.Protected(chat.name)
+        raise errors.Protected(chat.name, main=True)
     if not confirmed:
         raise errors.SharedByAll(chat.agent)
     chat.stop()
@@ -100,11 +118,14 @@ def undo_reset(chat: "Chat", by: By) -> None:
         fresh = chat.messages.filter(chapter=chat.chapter)
         last = chat.messages.said().filter(chapter=chat.chapter - 1).order_by("pk").last()
         if last is None or fresh.filter(role=Message.Role.USER).asked().exists():
-            raise errors.NothingToUndo
+            raise errors.NothingToUndo(chat.chapter > 1)
         key_number = _unused_key_number(chat) if last.key_number == CARRIED else last.key_number
         fresh.update(chapter=chat.chapter - 1)
         _turn_to(chat, chat.chapter - 1, key_number)
         chat.log("reset undone", by, chapter=chat.chapter)
+        last_reset = chat.events.filter(verb="reset").first()
+        if last_reset and last_reset.detail.get("unprotected"):
+            chat.protect(True, by)
 
 
 def _turn_to(chat: "Chat", chapter: int, key_number: int) -> None:
@@ -151,7 +172,7 @@ def trash(chat: "Chat", by: By) -> None:
     """Out of sight with all it holds, until the trash is emptied; what is being written is stopped."""
     with chat.changing(deleted_at=Now()):
         chat.hold_queue()
-        chat.log("deleted", by, title=chat.name, messages=chat.messages.count())
+        chat.log("deleted", by, title=chat.name, messages=chat.messages.said().count())
     chat.stop()
 
 
@@ -188,8 +209,8 @@ def give(chat: "Chat", to: User, by: By) -> None:
         giver = chat.owner
         if chat.named:
             chat.title = free_name(chat.title, type(chat).objects.for_user(to).names())
-        chat.owner, chat.title_key = to, folded(chat.title)
-        chat.save(update_fields=["owner", "title", "title_key"])
+        chat.owner, chat.title_key, chat.draft = to, folded(chat.title), ""  # what is not sent stays one's own
+        chat.save(update_fields=["owner", "title", "title_key", "draft"])
         chat.past_titles.all().delete()
         chat.log("given", by, giver=giver.username, to=to.username)
         User.count_list_change(giver.pk)

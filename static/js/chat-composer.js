@@ -57,7 +57,7 @@ class ChatComposer extends HTMLElement {
 
   #keepDrafts() {
     if (this.form.elements.id) return; // there is no chat to keep it in
-    const begin = () => import("./drafts.js").then(({ keepDrafts }) => keepDrafts(this.form));
+    const begin = () => import("./drafts.js").then(({ keepDrafts }) => keepDrafts(this.form), () => this.#keepDrafts()); // offline: later
     this.box.addEventListener("input", begin, { once: true });
   }
 
@@ -68,7 +68,7 @@ class ChatComposer extends HTMLElement {
 
   #typed() {
     this.#grow();
-    if (this.box.value.startsWith("/")) import("./slash-menu.js"); // the first time; then it is there
+    if (this.box.value.startsWith("/")) import("./slash-menu.js").catch(() => {}); // the first time; then it is there
   }
 
   #key(event) {

@@ -168,6 +168,7 @@ class ChatMessages extends HTMLElement {
     const place = [...present.querySelectorAll("button")].indexOf(focused);
     present.replaceWith(element);
     htmx.process(element);
+    if (element.dataset.placeholder) document.querySelector("#composer textarea").placeholder = element.dataset.placeholder;
     if (focused) this.#refocus(element.querySelectorAll("button")[place]);
   }
 

@@ -57,9 +57,9 @@ class App:
 
 
 @contextmanager
-def running_app(data: Path) -> Iterator[App]:
+def running_app(data: Path, **env: str) -> Iterator[App]:
     with FakeGateway() as gateway:
-        server = Server(data, OPENCLAW_GATEWAY_URL=gateway.url, OPENCLAW_GATEWAY_TOKEN=gateway.token)
+        server = Server(data, OPENCLAW_GATEWAY_URL=gateway.url, OPENCLAW_GATEWAY_TOKEN=gateway.token, **env)
         try:
             yield App(server.start(), gateway)
         finally:

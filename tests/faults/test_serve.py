@@ -58,7 +58,9 @@ def test_a_data_folder_that_cannot_be_made_is_refused_in_a_sentence(tmp_path):
         *(("OPENCLAW_GATEWAY_URL", "http://u:p@127.0.0.1:1"), ("OPENCLAW_GATEWAY_URL", "http://169.254.169.254")),
         *(("TRUSTED_PROXIES", "nonsense"), ("OPENCLAW_AGENT_ID", "Not an id")),
         *(("PUBLIC_URL", "http://[::1"), ("PUBLIC_URL", "https://u:p@h"), ("OPENCLAW_GATEWAY_URL", "http://h:99999")),
-        *(("TIME_ZONE", "Mars/X"), ("LOG_LEVEL", "loud"), ("DATABASE_URL", "foo://x")),
+        *(("TIME_ZONE", "Mars/X"), ("LOG_LEVEL", "loud"), ("DATABASE_URL", "foo://x"), ("DEBUG", "maybe")),
+        *(("SESSION_PROTECT_MAIN", "ture"), ("SESSION_TTL_DAYS", "0.5"), ("SESSION_TTL_DAYS", "3")),
+        *(("SESSION_MAX_PER_USER", "-1"), ("SESSION_CREATE_RATE", "often"), ("REDIS_URL", "http://x")),
         ("OPENCLAW_GATEWAY_TOKEN_FILE", "/nowhere/token"),
     ],
 )

@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError, transaction
-from django.db.models import QuerySet
 
 from sessions_core import errors, export, retention
 from sessions_core.management.telling import (
@@ -21,7 +20,8 @@ from sessions_core.management.telling import (
     sentence,
 )
 from sessions_core.models import By, Chat, User
-from sessions_core.models.names import KEY_PREFIX, MAIN
+from sessions_core.models.chats import ChatQuerySet
+from sessions_core.models.names import KEY_PREFIX, MAIN, checked_name
 
 BY = By(None, "cli")
 
@@ -44,6 +44,7 @@ VERBS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         [
             ("name", {}),
             ("--agent", {"default": ""}),
+            ("--based-on", {"metavar": "SESSION", "help": "Take the conversation of this one along."}),
             ("--persistent", {"action": BooleanOptionalAction, "default": True, "help": "Protect it from resets."}),
         ],
     ),
@@ -101,6 +102,8 @@ class Command(BaseCommand):
         try:
             self.user = self.account(user) if user else None
             self.do(self.do_one if verb in ACTS else getattr(self, f"do_{verb}"), options)
+        except errors.SharedByAll as refusal:
+            raise CommandError(f"{printable(str(refusal))} --yes confirms it.") from None
         except errors.Refusal as refusal:
             raise CommandError(printable(str(refusal))) from None
         except (OperationalError, ProgrammingError) as error:
@@ -123,7 +126,7 @@ class Command(BaseCommand):
         chats = chats.filter(persistent=True) if persistent else chats
         self.show_all(chats.exclude(archived_at=None) if archived else chats)
 
-    def show_all(self, chats: QuerySet[Chat]) -> None:
+    def show_all(self, chats: ChatQuerySet) -> None:
         rows = [as_row(chat) for chat in counted(chats).order_by("owner__username", "-last_active_at", "pk")]
         if self.json:
             return self.write(rows)
@@ -134,8 +137,12 @@ class Command(BaseCommand):
 
     # --- one session
 
-    def do_create(self, *, name: str, agent: str, persistent: bool, **_: Any) -> None:
-        chat = Chat.objects.start(self.owner(), by=BY, title=name, agent=agent, persistent=persistent)
+    def do_create(self, *, name: str, agent: str, persistent: bool, based_on: str | None, **_: Any) -> None:
+        owner, name = self.owner(), checked_name(name)
+        source = self.called(based_on) if based_on else None
+        if source and source.owner_id != owner.pk:
+            raise CommandError(self.why_not(based_on or "", None, None))
+        chat = Chat.objects.start(owner, by=BY, title=name, agent=agent, persistent=persistent, based_on=source)
         self.tell("Created", chat)
 
     def do_one(self, *, session: str, **options: Any) -> None:
@@ -180,10 +187,15 @@ class Command(BaseCommand):
             raise CommandError("What is due is the same for everybody: leave --user out.")
         pruned = retention.prune(dry_run=self.dry_run)
         if self.json:
-            return self.write({"trashed": as_rows(pruned.trashed), "purged": as_rows(pruned.purged)})
-        for what, chats in (("Moved to the trash", pruned.trashed), ("Deleted for good", pruned.purged)):
+            return self.write({name: as_rows(chats) for name, chats in vars(pruned).items()})
+        told = {
+            "Announced, to go in a week": pruned.announced,
+            "Moved to the trash": pruned.trashed,
+            "Deleted for good": pruned.purged,
+        }
+        for what, chats in told.items():
             self.line(*(sentence(what, chat) for chat in chats))
-        if not pruned.trashed and not pruned.purged:
+        if not any(told.values()):
             self.line("Nothing is due.")
 
     @transaction.atomic

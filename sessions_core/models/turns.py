@@ -1,0 +1,54 @@
+"""What the gateway hears: a question, and with it what was said where it could not hear it. Methods of Message."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .chat import Chat
+    from .message import Message
+
+CARRIED = 0  # the key number of what was said elsewhere: the gateway has not heard it under this chat's keys
+MOST_CARRIED = 200_000  # characters that go along with a turn because the gateway cannot know them
+
+Turn = dict[str, str]
+
+
+def turns(reply: "Message") -> list[Turn]:
+    """What to send the gateway for this reply: the question, and before it what the gateway cannot know.
+
+    The gateway forgets a turn that was stopped or failed, so all turns since the last finished reply under this
+    key go along until one is finished; so does what was said in the chat this one goes on from.
+    """
+    question = reply.parent
+    assert question is not None and question.seq is not None
+    before = reply.chat.messages.shown().filter(chapter=question.chapter, seq__lt=question.seq)
+    heard = before.filter(key_number=reply.key_number)
+    last_done = heard.replies().filter(state=reply.State.DONE).last()
+    here = heard if last_done else before.filter(key_number__in=(CARRIED, reply.key_number))
+    lost = here.said().filter(seq__gt=last_done.seq if last_done else 0)
+    # A later version of a reply replaces an earlier one.
+    latest = {(turn.role, turn.parent_id or turn.pk): turn for turn in lost}
+    return [*newest_fitting([as_turn(turn) for turn in latest.values() if turn.text]), as_turn(question)]
+
+
+def carried_to(message: "Message", chat: "Chat", seq: int) -> "Message":
+    """This message as a part of another chat, not saved yet."""
+    kept = ("role", "state", "text", "html", "html_version", "parts", "error_code", "error_text", "usage")
+    times = ("created_at", "first_delta_at", "ended_at")
+    fields = {name: getattr(message, name) for name in kept + times}
+    return type(message)(chat=chat, chapter=chat.chapter, key_number=CARRIED, seq=seq, **fields)
+
+
+def as_turn(message: "Message") -> Turn:
+    cut = message.role == message.Role.ASSISTANT and message.state != message.State.DONE
+    return {"role": message.role, "content": message.text + (f" [{message.state}]" if cut else "")}
+
+
+def newest_fitting(turns: list[Turn]) -> list[Turn]:
+    """As many of the last turns as fit into MOST_CARRIED characters."""
+    left, fitting = MOST_CARRIED, []
+    for turn in reversed(turns):
+        left -= len(turn["content"])
+        if left < 0:
+            break
+        fitting.append(turn)
+    return fitting[::-1]
