@@ -162,7 +162,8 @@ SESSION_TTL_DAYS = natural("SESSION_TTL_DAYS", 0)
 SESSION_TTL_PERSISTENT_DAYS = natural("SESSION_TTL_PERSISTENT_DAYS", 0)
 if 0 < SESSION_TTL_DAYS < 14 or 0 < SESSION_TTL_PERSISTENT_DAYS < 14:
     refuse(
-        "SESSION_TTL_DAYS and SESSION_TTL_PERSISTENT_DAYS are 0, for never, or at least 14: people are told a week before."
+        "SESSION_TTL_DAYS and SESSION_TTL_PERSISTENT_DAYS are 0, for never, or at least 14, "
+        "because people are told a week before."
     )
 SESSION_TRASH_DAYS = natural("SESSION_TRASH_DAYS", 30)
 ADMIN_SHOWS_TEXT = flag("ADMIN_SHOWS_TEXT", False)

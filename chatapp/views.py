@@ -232,7 +232,8 @@ def send(request: Request, chat: Chat) -> HttpResponse:
         return go_to(request, other)
     if request.htmx:
         return updates(request, chat, data["after"] or 0)
-    return redirect(f"{address_of(chat)}#message-{message.pk}")  # a page without JavaScript begins at its top
+    here = f"#message-{message.pk}" if message.seq else ""  # a page without JavaScript begins at its top
+    return redirect(address_of(chat) + here)
 
 
 def updates(request: Request, chat: Chat, after: int) -> HttpResponse:

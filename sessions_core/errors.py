@@ -163,7 +163,8 @@ class NoRoomForNames(BadName):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"You have {limit} named sessions, which is the most there may be. Delete one first; chats without a name are free."
+            f"You have {limit} named sessions, which is the most there may be. Delete one first; "
+            "chats without a name are not counted."
         )
 
 

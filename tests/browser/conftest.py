@@ -46,11 +46,13 @@ class App:
     admin: Person | None = None
 
     def person(self) -> Person:
-        """Somebody new, signed in."""
-        name = f"person{next(numbers)}"
+        """Somebody new, signed in from an address of her own: more from one in an hour would be refused."""
+        number = next(numbers)
+        name = f"person{number}"
         self.admin = self.admin or self.server.first_account()
         self.admin.post("/admin/sessions_core/user/add/", username=name, password1=PASSWORD, password2=PASSWORD)
         person = Person(self.server)
+        person.http.headers["X-Forwarded-For"] = f"10.0.{number // 250}.{number % 250}"
         person.post("/login/", username=name, password=PASSWORD)
         assert "webchat" in person.http.cookies, "signing in did not work"
         return person
@@ -59,7 +61,8 @@ class App:
 @contextmanager
 def running_app(data: Path, **env: str) -> Iterator[App]:
     with FakeGateway() as gateway:
-        server = Server(data, OPENCLAW_GATEWAY_URL=gateway.url, OPENCLAW_GATEWAY_TOKEN=gateway.token, **env)
+        env = {"OPENCLAW_GATEWAY_URL": gateway.url, "OPENCLAW_GATEWAY_TOKEN": gateway.token} | env
+        server = Server(data, TRUSTED_PROXIES="127.0.0.1", **env)
         try:
             yield App(server.start(), gateway)
         finally:

@@ -101,7 +101,7 @@ def test_what_waited_behind_an_interrupted_reply_is_held_until_it_is_sent_on(own
     expect(page.locator(".queue__item")).to_have_count(1)
     own_app.server.kill()
     own_app.server.start()
-    expect(page.locator(".queue__item")).to_contain_text("held, because the reply before it went wrong")
+    expect(page.locator(".queue__item")).to_contain_text("held: it waits until you send it on")
     button(page, "Send the rest").click()
     expect(text_of(answers(page).last)).to_contain_text("You said: And then?")
     expect(page.locator(".queue__item")).to_have_count(0)
