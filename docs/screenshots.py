@@ -16,7 +16,7 @@ from tests.server import Server
 
 HERE = Path(__file__).resolve().parent
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-TALKS = ["Remember that my train leaves at 7:42.", "Show me some code.", "What can you do? Show me a table."]
+TALKS = ["Remember that my train leaves at 7:42.", "Flights to Lisbon in March", "Show me markdown."]
 
 
 def main() -> None:
