@@ -1,5 +1,7 @@
 """Signing in and out, the first account, passwords. No mail server: an operator copies links (`manage.py users`)."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -19,11 +21,12 @@ from sessions_core import links
 from sessions_core.errors import Refusal
 from sessions_core.hub import hub
 from sessions_core.models import ApiToken, ChatEvent, Throttle, User
-from sessions_core.text import clean_text
+from sessions_core.text import MAX_MESSAGE, clean_text
 
 from .forms import AccountForm, FirstAccountForm
 from .requests import Request, acting, where_from
 
+View = Callable[..., HttpResponse]
 TOO_MANY = "Too many attempts. Wait a few minutes, then try again."
 
 
@@ -51,15 +54,35 @@ def login(request: Request) -> HttpResponse:
             status=429,
         )
     form = AuthenticationForm(request, request.POST)
+    kept = {name: request.POST.get(name, "") for name in ("words", "next")}
     if form.is_valid():
         return welcome(request, form.get_user(), "signed in")
     ChatEvent.objects.create(verb="sign-in refused", detail={"name": name[:150]})
-    return render(request, "accounts/login.html", {"form": form}, status=400)
+    return render(request, "accounts/login.html", {"form": form} | kept, status=400)
+
+
+def keeps_words(view: View) -> View:
+    """What somebody typed whose session is over goes along through the sign-in, and is in the box afterwards.
+
+    With JavaScript it stays in the box anyway, and is told so.
+    """
+
+    @wraps(view)
+    def answer(request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        words = request.POST.get("text", "")
+        if request.user.is_authenticated or not words or request.htmx:
+            return view(request, *args, **kwargs)
+        context = {"form": AuthenticationForm(request), "words": words, "next": request.path}
+        return render(request, "accounts/login.html", context, status=401)
+
+    return answer
 
 
 def welcome(request: Request, user, verb: str) -> HttpResponse:
     sign_in(request, user, backend="django.contrib.auth.backends.ModelBackend")
     ChatEvent.objects.create(actor=user, verb=verb)
+    if words := request.POST.get("words"):
+        request.session["words"] = clean_text(words)[:MAX_MESSAGE]
     return redirect(where_from(request) or resolve_url(settings.LOGIN_REDIRECT_URL))
 
 

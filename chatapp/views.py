@@ -17,6 +17,7 @@ from sessions_core.models import Chat, Message
 from sessions_core.models.names import MAIN, checked_name
 
 from . import listing
+from .accounts import keeps_words
 from .forms import ChatForm, MessageForm
 from .requests import Request, acting, where_from
 
@@ -38,9 +39,9 @@ def go_to(request: Request, chat: Chat) -> HttpResponse:
 @login_required
 @require_GET
 def chat(request: Request) -> HttpResponse:
-    if reference := request.GET.get("session", ""):
-        return show(request, find(request, reference))
-    return show(request, None)
+    reference = request.GET.get("session", "")
+    chat = find(request, reference) if reference else None
+    return show(request, chat, text=request.session.pop("words", "") if "words" in request.session else "")
 
 
 def find(request: Request, reference: str) -> Chat:
@@ -129,6 +130,7 @@ def ask(request: Request, form: ChatForm, source: Chat | None, status: int = 200
     return render(request, template, context, status=status)
 
 
+@keeps_words
 @login_required
 @require_http_methods(["GET", "POST"])
 def create(request: Request) -> HttpResponse:
@@ -198,6 +200,7 @@ def refused(request: Request, chat: Chat | None, refusal: Refusal, text: str) ->
     return show(request, chat, text=text, error=str(refusal), status=refusal.status)
 
 
+@keeps_words
 @login_required
 @require_http_methods(["GET", "POST"])
 def messages(request: Request, pk: uuid.UUID) -> HttpResponse:

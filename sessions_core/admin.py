@@ -100,6 +100,7 @@ def with_shown_title(chat: Any) -> Any:
 class ChatAdmin(Readable):
     list_display = ("shown_name", "owner", "key", "agent", "persistent", "last_active_at", "deleted_at")
     list_display_links = ("shown_name", "key")
+    ordering = ("-last_active_at",)
     list_filter = (
         *("persistent", "pinned", "agent"),
         *(("archived_at", admin.EmptyFieldListFilter), ("deleted_at", admin.EmptyFieldListFilter)),

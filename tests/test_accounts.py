@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 
 from sessions_core import links
 from sessions_core.hub import hub
-from sessions_core.models import ChatEvent, User
+from sessions_core.models import Chat, ChatEvent, User
 
 pytestmark = pytest.mark.django_db
 
@@ -177,3 +177,18 @@ class TestLinks:
         call_command("users", "list", "--json", stdout=out)
         assert "ada  never signed in" in out.getvalue()
         assert '"name": "ada"' in out.getvalue()
+
+
+def test_what_was_typed_when_the_session_had_ended_is_in_the_box_after_signing_in(client, ada):
+    chat = Chat.objects.start(ada, title="Work")
+    page = client.post(f"/chats/{chat.pk}/messages/", {"text": "Half an hour's <work>"})
+    assert page.status_code == 401
+    assert "Half an hour&#x27;s &lt;work&gt;" in page.content.decode()
+    kept = {"words": "Half an hour's <work>", "next": f"/chats/{chat.pk}/messages/"}
+    wrong = client.post("/login/", kept | {"username": "ada", "password": "wrong"})
+    assert "Half an hour&#x27;s &lt;work&gt;" in wrong.content.decode()
+    back = client.post("/login/", kept | {"username": "ada", "password": PASSWORD}, follow=True)
+    assert back.request["QUERY_STRING"] == f"session={chat.key}"
+    assert "Half an hour&#x27;s &lt;work&gt;</textarea>" in back.content.decode()
+    assert "Half an hour" not in client.get(f"/chat/?session={chat.key}").content.decode()
+    assert not chat.messages.exists()
