@@ -23,8 +23,9 @@ START_WITHIN = 60  # seconds; a busy machine
 
 def own_environment(**settings: str) -> dict[str, str]:
     """This process's environment without any settings of the app but these."""
-    ours = ("OPENCLAW_", "WEBCHAT_", "DJANGO_", "DATABASE_", "PUBLIC_", "ALLOWED_", "TRUSTED_", "SECRET_", "SESSION_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    known = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    ours = known | {f"{name}_FILE" for name in known}
+    kept = {k: v for k, v in os.environ.items() if k not in ours and not k.startswith(("WEBCHAT_", "DJANGO_"))}
     return kept | {"WEBCHAT_ENV_FILE": os.devnull} | settings
 
 
@@ -43,7 +44,7 @@ class Process:
         raise NotImplementedError
 
     def start(self) -> Self:
-        env = own_environment(WEBCHAT_DATA=str(self.data), SESSION_CREATE_RATE="", **self.env)
+        env = own_environment(WEBCHAT_DATA=str(self.data), SESSION_CREATE_RATE="", MESSAGE_RATE="", **self.env)
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             command = [sys.executable, "manage.py", *self.command()]

@@ -1,5 +1,7 @@
 """Fork, give, main, archive, limits, search: the verbs of a session beside those of its menu."""
 
+import uuid
+
 import pytest
 from django.contrib.auth.models import Permission
 
@@ -238,6 +240,22 @@ class TestLimits:
             with pytest.raises(errors.NameTaken):
                 Chat.objects.start(ada, by=By(ada), title="One")
         Chat.objects.start(ada, by=By(ada), title="Two")
+
+    def test_many_messages_in_a_short_time_are_refused_and_commands_are_not(self, ada, settings):
+        settings.MESSAGE_RATE = [(2, 60)]
+        chat, by = Chat.objects.start(ada), By(ada, "slash", "10.0.0.1")
+        for text in ("one", "two"):
+            chat.receive(text, by=by)
+        with pytest.raises(errors.TooMany, match="too many messages"):
+            chat.receive("three", by=by)
+        assert not chat.messages.filter(text="three").exists()
+        chat.receive("/stop", by=by)
+        chat.receive("three", by=By(None, "cli"))
+
+    def test_the_same_message_again_is_not_counted(self, ada, settings):
+        settings.MESSAGE_RATE = [(1, 60)]
+        chat, twice = Chat.objects.start(ada), uuid.uuid4()
+        assert chat.receive("one", twice, By(ada)) == chat.receive("one", twice, By(ada))
 
     def test_and_to_an_address_whoever_asks(self, settings):
         settings.SESSION_CREATE_RATE = [(1, 60)]

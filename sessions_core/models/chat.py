@@ -163,6 +163,8 @@ class Chat(models.Model):
                 return known
             if call:
                 return self._obey(call, client_id, by or By(self.owner, "slash"))
+            if by:
+                by.count("message", settings.MESSAGE_RATE, "These are too many messages in a short time.")
             return self._take(slash.unescaped(text), client_id)
 
     def _obey(self, call: slash.Call, client_id: uuid.UUID | None, by: By) -> Message:

@@ -16,14 +16,10 @@ from ..text import clean_name, clean_text
 from .event import By
 from .message import Message
 from .names import KEY_PREFIX, MAIN, checked_name, folded
-from .throttle import Throttle
 from .user import User
 
 if TYPE_CHECKING:
     from .chat import Chat
-
-ADDRESS_SHARE = 10  # how many people's worth of new sessions one network address may begin
-PERSONAL = ("ui", "slash", "api")  # where limits on how often apply; an operator's commands have none
 
 
 class ChatQuerySet(models.QuerySet["Chat"]):
@@ -139,13 +135,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def count_start(self, owner, by: By) -> None:
         """One more session begun, or one file of them brought; TooMany when these are too many in a short time."""
-        if by.source not in PERSONAL:
-            return
-        for limit, seconds in settings.SESSION_CREATE_RATE:
-            person = Throttle.objects.take(f"create/{owner.pk}", limit, seconds)
-            place = not by.address or Throttle.objects.take(f"create@{by.address}", limit * ADDRESS_SHARE, seconds)
-            if not (person and place):
-                raise errors.TooMany("These are too many new sessions in a short time. Wait a while, then try again.")
+        by.count("create", settings.SESSION_CREATE_RATE, "These are too many new sessions in a short time.", owner)
 
     def _add(self, chat: "Chat", by: By | None) -> "Chat":
         with transaction.atomic():

@@ -11,9 +11,13 @@ from django.utils import timezone
 
 from .. import errors
 from ..text import clean_name
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .user import User
+
+PERSONAL = ("ui", "slash", "api")  # where somebody acts for herself
+SHARE = 10  # how many people's worth may come from one network address
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,20 @@ class By:
     actor: "User | None"
     source: str = "ui"
     address: str = ""
+
+    def count(self, what: str, rates: list[tuple[int, int]], refusal: str, owner: "User | None" = None) -> None:
+        """One more of something that may be done only so often, by a person and from an address; raises TooMany.
+
+        An operator's commands have no such limits.
+        """
+        person = owner or self.actor
+        if self.source not in PERSONAL or person is None:
+            return
+        for limit, seconds in rates:
+            taken = Throttle.objects.take(f"{what}/{person.pk}", limit, seconds)
+            share = not self.address or Throttle.objects.take(f"{what}@{self.address}", limit * SHARE, seconds)
+            if not (taken and share):
+                raise errors.TooMany(f"{refusal} Wait a while, then try again.")
 
 
 class ChatEvent(models.Model):
