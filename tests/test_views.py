@@ -175,6 +175,19 @@ def test_stop_retry_and_queue_are_plain_forms(client, chat):
     assert chat.messages.get(pk=queued.pk).state == "cancelled"
 
 
+def test_a_waiting_message_comes_back_into_the_box_to_be_edited(client, chat):
+    for text in ("one", "two <b>", "three"):
+        send(client, chat, text)
+    two, three = chat.messages.filter(state="queued").order_by("pk")
+    page = client.post(f"/chats/{chat.pk}/queue/", {"edit": two.pk}).content.decode()
+    assert "two &lt;b&gt;</textarea>" in page
+    answer = client.post(f"/chats/{chat.pk}/queue/", {"edit": three.pk}, headers=HTMX)
+    assert (answer.content, answer["Content-Type"]) == (b"three", "text/plain; charset=utf-8")
+    assert not chat.messages.pending().exists()
+    again = client.post(f"/chats/{chat.pk}/queue/", {"edit": three.pk}, headers=HTMX)
+    assert again.status_code == 204
+
+
 def test_a_retry_that_cannot_be_says_so(client, chat):
     send(client, chat, "one")
     reply = chat.messages.get(role="assistant")

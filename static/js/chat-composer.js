@@ -37,6 +37,9 @@ class ChatComposer extends HTMLElement {
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.box.addEventListener("input", () => this.#typed());
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop(event));
+    document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
+      if (elt.matches("[data-gives-back]") && xhr.status === 200) this.#takeBack(xhr.responseText);
+    });
     this.#restore();
     this.#keepDrafts();
     this.#grow();
@@ -162,9 +165,13 @@ class ChatComposer extends HTMLElement {
     outbox.remove(entry.fields.client_id);
     this.#stayNew();
     picture?.remove();
-    this.box.value = [entry.fields.text, this.box.value].filter(Boolean).join("\n");
-    this.#grow();
+    this.#takeBack(entry.fields.text);
     this.#say(words);
+  }
+
+  #takeBack(text) {
+    this.box.value = [text, this.box.value].filter(Boolean).join("\n");
+    this.#grow();
     this.box.focus();
   }
 

@@ -123,6 +123,19 @@ def test_a_waiting_message_can_be_cancelled(page, talk, reply, gateway):
     assert gateway.turns[talk.key] == ["What is new?", "And then?"]
 
 
+def test_a_waiting_message_can_be_edited(page, talk, reply, gateway):
+    say(page, "And than?")
+    box(page).fill("typed since")
+    button(waiting(page), "Edit").click()
+    expect(box(page)).to_have_value("And than?\ntyped since")
+    expect(waiting(page)).to_have_count(0)
+    box(page).fill("And then?")
+    page.keyboard.press("Enter")
+    reply.rest()
+    expect(text_of(answers(page).last)).to_contain_text("You said: And then?")
+    assert gateway.turns[talk.key] == ["What is new?", "And then?"]
+
+
 def test_a_waiting_message_shows_in_the_other_tab(page, talk):
     other = page.context.new_page()
     other.goto(address_of(talk))
