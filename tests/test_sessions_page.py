@@ -3,6 +3,7 @@
 import json
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -55,7 +56,8 @@ def toast(answer):
 
 class TestFinding:
     def test_the_newest_stand_first_with_what_there_is_to_know(self, client, ada):
-        work, _ = named(ada, "Work", "Home")
+        work, home = named(ada, "Work", "Home")
+        Chat.objects.filter(pk=home.pk).update(last_active_at=home.created_at - timedelta(hours=1))
         work.receive("Hello").versions.get().settle("done")
         work.notice("Told")
         work.receive("/help")
