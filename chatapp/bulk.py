@@ -8,8 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.template.loader import render_to_string
 from django.views.decorators.http import require_POST
 
 from sessions_core.errors import Refusal
@@ -81,11 +80,7 @@ def act(chats: list[Chat], deed: Deed, by: By) -> tuple[list[Chat], list[tuple[s
     return done, refused
 
 
-def in_words(deed: Deed, done: list[Chat], refused: list[tuple[str, str]]) -> SafeString:
-    count = len(done)
-    what = f"{count} session{'s are' if count > 1 else ' is'} {deed.became}." if done else ""
-    if not done and not refused:
-        what = "No session was selected."
-    reasons = format_html_join("", " “<bdi>{}</bdi>”: {}", refused[:MOST_REASONS])
-    rest = len(refused) - MOST_REASONS
-    return format_html("{}{}{}", what, reasons, f" And {rest} more." if rest > 0 else "")
+def in_words(deed: Deed, done: list[Chat], refused: list[tuple[str, str]]) -> str:
+    told, more = refused[:MOST_REASONS], len(refused[MOST_REASONS:])
+    context = {"done": len(done), "became": deed.became, "refused": told, "more": more}
+    return render_to_string("sessions/_done.html", context)
