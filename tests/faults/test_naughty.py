@@ -73,7 +73,7 @@ class Page(HTMLParser):
 @pytest.fixture(autouse=True)
 def no_limits(settings):
     settings.SESSION_MAX_PER_USER = 0
-    settings.SESSION_CREATE_RATE = []
+    settings.SESSION_CREATE_RATE = settings.MESSAGE_RATE = []
 
 
 @pytest.fixture
