@@ -21,7 +21,7 @@ from sessions_core import links
 from sessions_core.errors import Refusal
 from sessions_core.hub import hub
 from sessions_core.models import ApiToken, ChatEvent, Throttle, User
-from sessions_core.text import MAX_MESSAGE, clean_text
+from sessions_core.text import clean_text
 
 from .forms import AccountForm, FirstAccountForm
 from .requests import Request, acting, where_from
@@ -82,7 +82,7 @@ def welcome(request: Request, user, verb: str) -> HttpResponse:
     sign_in(request, user, backend="django.contrib.auth.backends.ModelBackend")
     ChatEvent.objects.create(actor=user, verb=verb)
     if words := request.POST.get("words"):
-        request.session["words"] = clean_text(words)[:MAX_MESSAGE]
+        request.session["words"] = clean_text(words)[: settings.MESSAGE_MAX_LENGTH]
     return redirect(where_from(request) or resolve_url(settings.LOGIN_REDIRECT_URL))
 
 

@@ -2,20 +2,21 @@
 
 import os
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatapp.settings")
-pages = get_asgi_application()
+django.setup(set_prefix=False)
 
 from . import doors  # noqa: E402
 from .consumers import PageConsumer  # noqa: E402
+from .handler import PageHandler  # noqa: E402
 from .urls import sockets  # noqa: E402
 
 application = doors.Proxied(
     ProtocolTypeRouter(
         {
-            "http": doors.BodyLimit(pages),
+            "http": doors.BodyLimit(PageHandler()),
             "websocket": doors.SameOrigin(doors.SignedIn(URLRouter(sockets(PageConsumer)))),
         }
     )

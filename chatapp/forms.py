@@ -22,6 +22,12 @@ class MessageForm(forms.Form):
     after = forms.IntegerField(required=False, min_value=0)
 
 
+class EditForm(MessageForm):
+    """A message said anew."""
+
+    message = forms.IntegerField(min_value=1)
+
+
 class ChatForm(forms.Form):
     """A new chat: by its first message, or by name."""
 

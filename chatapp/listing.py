@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 from django.db.models import Q
 from django.urls import reverse
@@ -74,6 +75,12 @@ def page(user: User, *, shown: int = LISTED, after: Place | None = None) -> dict
 def address(key: str) -> str:
     """Of the page of a chat; without a key, of the empty one."""
     return reverse("chat") + (f"?{urlencode({'session': key})}" if key else "")
+
+
+def face(chat: Chat) -> str:
+    """What the header shows of a chat, in short, so that a page which shows the same is not sent it again."""
+    shown = (chat.title, chat.pinned, chat.persistent, chat.archived_at is not None)
+    return f"{crc32(repr(shown).encode(errors='replace')):x}"
 
 
 def how_many(value: str) -> int:

@@ -130,7 +130,7 @@ def purge(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = get_object_or_404(Chat.objects.trash_of(request.user), pk=pk)
     trash = Choice("trash").address
     if request.method != "POST":
-        context = {"chat": chat, "count": chat.messages.said().count(), "here": where_from(request) or trash}
+        context = {"chat": chat, "count": chat.messages.current().said().count(), "here": where_from(request) or trash}
         return render(request, "sessions/_purge.html" if request.htmx else "sessions/purge.html", context)
     name = chat.name
     chat.purge(acting(request))

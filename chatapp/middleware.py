@@ -1,10 +1,18 @@
-"""What every page carries: the policy that lets nothing foreign act, and the reader's time zone."""
+"""What every page carries: the policy that lets nothing foreign act, and the reader's time zone. And what is said when
+the database is away."""
 
+import logging
 import zoneinfo
 from collections.abc import Callable
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
+
+log = logging.getLogger(__name__)
+
+BUSY = "The database is busy and nothing was changed. Try again in a moment."
 
 POLICY = "; ".join(
     [
@@ -37,6 +45,30 @@ def guard_pages(get_response: Handler) -> Handler:
         return response
 
     return middleware
+
+
+def ask_for_patience(get_response: Handler) -> Handler:
+    """A database that is locked or starting is no fault of the request, which may be sent again as it was."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        return get_response(request)
+
+    def busy(request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, OperationalError | InterfaceError):
+            return None
+        log.warning("%s %s could not use the database: %s", request.method, request.path, error)
+        return busy_page(request)
+
+    middleware.process_exception = busy  # type: ignore[attr-defined]
+    return middleware
+
+
+def busy_page(request: HttpRequest) -> HttpResponse:
+    """In the page's own words where a script asked, which shows them beside what it sent."""
+    wants_page = "text/html" in request.headers.get("Accept", "") and "HX-Request" not in request.headers
+    page = render(None, "503.html", {"words": BUSY}) if wants_page else HttpResponse(BUSY, content_type="text/plain")
+    page.status_code, page["Retry-After"] = 503, "2"
+    return page
 
 
 def use_own_time_zone(get_response: Handler) -> Handler:

@@ -12,6 +12,8 @@ from daphne.ws_protocol import WebSocketProtocol
 from django.core.management.base import CommandError
 from twisted.internet import reactor as twisted_reactor
 
+from .service import end_in_peace
+
 MOST_FRAME = 64_000  # bytes
 CLOSE_WITHIN = 2.0  # seconds for pages to answer the close frame
 SERVICE_RESTART = 1012
@@ -49,12 +51,36 @@ def why_not_bound(error: OSError, host: str, port: int) -> str:
     return f"Cannot listen on {host}:{port}: {error.strerror}."
 
 
+class Socket(WebSocketProtocol):
+    maxMessagePayloadSize: int
+
+    def sendMessage(self, *args: Any, **options: Any) -> None:
+        """Autobahn holds what goes out to the bound for what comes in, and a long piece of a reply would break off."""
+        most, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(*args, **options)
+        finally:
+            self.maxMessagePayloadSize = most
+
+    def unsent(self) -> int:
+        """Bytes that the system has not taken yet."""
+        return len(self.transport.dataBuffer) - self.transport.offset + self.transport._tempDataLen
+
+
+class Daphne(Server):
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """The socket's consumer may ask how much of what it sent was not read: every send returns at once here."""
+        if isinstance(protocol, Socket):
+            scope["unsent"] = protocol.unsent
+        return super().create_application(protocol, scope)
+
+
 class WebServer:
     """Serves an ASGI application on a bound socket until SIGTERM or Ctrl-C."""
 
     def __init__(self, application: Any, bound: socket.socket) -> None:
         self.bound = bound
-        self.daphne = Server(
+        self.daphne = Daphne(
             application,
             endpoints=["bound below"],
             signal_handlers=False,
@@ -75,6 +101,7 @@ class WebServer:
             raise self.error
 
     def _ready(self) -> None:
+        self.daphne.ws_factory.protocol = Socket
         loop = asyncio.get_event_loop()
         self.stopping = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -93,6 +120,7 @@ class WebServer:
             self.error = error
         finally:
             self._forget_idle()
+            end_in_peace()
             reactor.stop()
 
     async def _close_connections(self) -> None:

@@ -6,16 +6,19 @@ import fcntl
 import logging
 import os
 import secrets
+import signal
 import socket
 import threading
 import uuid
 from contextlib import suppress
+from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from sessions_core import metrics
 from sessions_core.demo import DemoGateway
 from sessions_core.gateway import tools
 from sessions_core.models import Process
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 
 BEAT = 5.0  # seconds between two signs of life
+LOOK = 0.2  # seconds between two looks how late the loop is
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +50,20 @@ class Service:
         if self.with_relay:
             await self._begin_relay()
         await self._beat()
-        self.beating = asyncio.create_task(self._beat_for_ever(), context=contextvars.Context())
+        self.beating = [
+            asyncio.create_task(work(), context=contextvars.Context())
+            for work in (self._beat_for_ever, self._watch_loop)
+        ]
 
     async def _begin_relay(self) -> None:
-        from sessions_core.gateway import Gateway
+        from sessions_core.gateway import Gateway, kinds
         from sessions_core.hub import hub
         from sessions_core.relay import Relay
 
         url, token = settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN
         if not url:
             url, token = await self.begin_demo()
-        self.gateway = Gateway(url, token)
+        self.gateway = Gateway(url, token, kinds.configured())
         self.relay = Relay(self.gateway, hub)
         self.lock, alone = lock_data_folder()
         self.relay.start(alone=alone)
@@ -69,6 +76,12 @@ class Service:
                 await self._beat()
             except DatabaseError as error:
                 log.warning("No sign of life could be left: %s", error)
+
+    async def _watch_loop(self) -> None:
+        while True:
+            due = monotonic() + LOOK
+            await asyncio.sleep(LOOK)
+            metrics.LOOP.observe(max(0.0, monotonic() - due))
 
     async def _beat(self) -> None:
         from sessions_core.hub import hub
@@ -99,7 +112,8 @@ class Service:
             wait = f"Stopping: running replies may take up to {in_words(drain)} to end …"
             self.say(wait if self.relay.running else "Stopping …")
             await self.relay.drain(drain)
-        self.beating.cancel()
+        for task in self.beating:
+            task.cancel()
         with suppress(DatabaseError):
             await in_thread(Process.objects.filter(name=self.name).delete)()
         if self.demo:
@@ -114,6 +128,12 @@ def in_thread(function: Any) -> Any:
 
 def in_words(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def end_in_peace() -> None:
+    """From here on the process only ends: SIGTERM once more must not kill it in the middle of that."""
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def lock_data_folder() -> tuple[IO | None, bool]:

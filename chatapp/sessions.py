@@ -116,7 +116,8 @@ def delete(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
     if request.method != "POST":
         template = "chat/_delete_session.html" if request.htmx else "chat/delete_session.html"
-        context = {"chat": chat, "count": chat.messages.said().count(), "running": chat.messages.running().exists()}
+        said = chat.messages.current().said().count()
+        context = {"chat": chat, "count": said, "running": chat.messages.running().exists()}
         context["here"] = where_from(request) or address_of(chat)
         return render(request, template, context)
     chat.trash(acting(request))

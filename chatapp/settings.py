@@ -6,63 +6,14 @@ import sys
 import zoneinfo
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import SplitResult, urlsplit
+from typing import Any
 
-import environ
-from django.core.management.utils import get_random_secret_key
+from environ import Env
 from platformdirs import user_data_path
 
+from .environment import ROOT, address, env, flag, generated, natural, rates, refuse, secret
 
-def refuse(sentence: str) -> NoReturn:
-    """A setting makes no sense: one sentence instead of a traceback."""
-    sys.exit(sentence)
-
-
-ROOT = Path(__file__).resolve().parent.parent
-env = environ.Env()
-environ.Env.read_env(os.environ.get("WEBCHAT_ENV_FILE", ROOT / ".env"), parse_comments=True)
 os.umask(0o077)  # what is stored is for this user's eyes, also in a folder that others may enter
-
-
-def secret(name: str) -> str:
-    """A setting that may come from the file that <NAME>_FILE names; taken as it is, but for a newline at the end."""
-    path = os.environ.get(f"{name}_FILE")
-    try:
-        return (Path(path).read_text() if path else os.environ.get(name, "")).strip()
-    except OSError as error:
-        refuse(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.")
-
-
-def flag(name: str, default: bool) -> bool:
-    """Yes or no; a slip of the pen must not silently mean no."""
-    value = env.str(name, "").strip().lower()
-    if value in ("", "true", "yes", "on", "1", "false", "no", "off", "0"):
-        return value in ("true", "yes", "on", "1") if value else default
-    refuse(f"{name} is true or false, not {value}.")
-
-
-def natural(name: str, default: int) -> int:
-    value = env.str(name, "").strip()
-    if value and not re.fullmatch(r"[0-9]{1,9}", value):
-        refuse(f"{name} is a whole number from 0 on, not {value}.")
-    return int(value) if value else default
-
-
-def address(name: str, example: str) -> SplitResult:
-    """An address without a path, in small letters; empty when it is not set."""
-    value = env.str(name, "").strip().rstrip("/")
-    try:
-        parts = urlsplit(value)
-        port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
-    except ValueError:
-        refuse(f"{name} is no address. It looks like {example}.")
-    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        refuse(f"{name} is no address. It looks like {example}.")
-    if parts.username or parts.password:
-        refuse(f"{name} must not carry a name or a password.")
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return parts._replace(netloc=host + port)
 
 
 # --- Data: never in the clone, which `git clean` empties
@@ -75,20 +26,7 @@ try:
 except OSError as error:
     sys.exit(f"The data folder {DATA} cannot be written ({error.strerror}). Set WEBCHAT_DATA to one that can.")
 
-
-def stored_secret_key() -> str:
-    """Made at the first start, kept in the data folder, readable by its owner only."""
-    path = DATA / "secret_key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(get_random_secret_key())
-    except FileExistsError:
-        pass
-    return path.read_text().strip()
-
-
-SECRET_KEY = secret("SECRET_KEY") or stored_secret_key()
+SECRET_KEY = secret("SECRET_KEY") or generated(DATA / "secret_key")
 DEBUG = flag("DEBUG", False)
 
 
@@ -118,6 +56,11 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 30 * 24 * 3600
 CSRF_COOKIE_HTTPONLY = True  # the page carries the token itself
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SILENCED_SYSTEM_CHECKS = [
+    "security.W008",  # the proxy leads to https: behind one that is not in TRUSTED_PROXIES, this would turn in circles
+    "security.W021",  # preloading is for a whole domain, which may not be ours
+]
 SECURE_REFERRER_POLICY = "same-origin"  # with no-referrer browsers post forms with Origin: null, which CSRF refuses
 X_FRAME_OPTIONS = "DENY"
 
@@ -136,29 +79,25 @@ if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", OPENCLAW_AGENT_ID):
     refuse(
         f"OPENCLAW_AGENT_ID is an agent's id in small letters, digits, - and _, such as main; not {OPENCLAW_AGENT_ID}."
     )
+GATEWAY_KIND = env.str("GATEWAY_KIND", "openclaw").strip().lower()
+plain = GATEWAY_KIND == "openai"
+if GATEWAY_KIND not in ("openclaw", "openai"):
+    refuse(f"GATEWAY_KIND is openclaw, or openai for a plain OpenAI-compatible server; not {GATEWAY_KIND}.")
+if plain and not OPENCLAW_GATEWAY_URL:
+    refuse("GATEWAY_KIND=openai needs a server: set OPENCLAW_GATEWAY_URL, such as http://127.0.0.1:11434.")
+GATEWAY_MODEL = env.str("GATEWAY_MODEL", "").strip()
+if plain and not GATEWAY_MODEL:
+    refuse(
+        "GATEWAY_KIND=openai needs a model: set GATEWAY_MODEL to one of those that the server lists at "
+        f"{OPENCLAW_GATEWAY_URL}/v1/models."
+    )
+GATEWAY_CONTEXT_TOKENS = natural("GATEWAY_CONTEXT_TOKENS", 8192, 512)
 
 
-# --- Sessions: how many, for how long
-
-PER = {"minute": 60, "hour": 3600, "day": 86400}
-
-
-def rates(name: str, text: str) -> list[tuple[int, int]]:
-    """Limits such as "10/minute, 200/day" as pairs of a number and seconds; empty: no limit."""
-    found = []
-    for rate in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"([1-9]\d{0,8})/(minute|hour|day)", rate)
-        if match is None:
-            refuse(f"{name} is a list such as 10/minute,200/day; “{rate}” is no part of one.")
-        found.append((int(match[1]), PER[match[2]]))
-    return found
-
+# --- Sessions and behaviour
 
 SESSION_DEFAULT_PERSISTENT = flag("SESSION_DEFAULT_PERSISTENT", False)
 SESSION_PROTECT_MAIN = flag("SESSION_PROTECT_MAIN", False)
-SESSION_MAX_PER_USER = natural("SESSION_MAX_PER_USER", 50)
-SESSION_CREATE_RATE = rates("SESSION_CREATE_RATE", env.str("SESSION_CREATE_RATE", "10/minute,200/day"))
-MESSAGE_RATE = rates("MESSAGE_RATE", env.str("MESSAGE_RATE", "30/minute,2000/day"))
 SESSION_TTL_DAYS = natural("SESSION_TTL_DAYS", 0)
 SESSION_TTL_PERSISTENT_DAYS = natural("SESSION_TTL_PERSISTENT_DAYS", 0)
 if 0 < SESSION_TTL_DAYS < 14 or 0 < SESSION_TTL_PERSISTENT_DAYS < 14:
@@ -170,10 +109,42 @@ SESSION_TRASH_DAYS = natural("SESSION_TRASH_DAYS", 30)
 ADMIN_SHOWS_TEXT = flag("ADMIN_SHOWS_TEXT", False)
 
 
+# --- Limits: the default, the least and the most
+
+SESSION_MAX_PER_USER = natural("SESSION_MAX_PER_USER", 50)
+SESSION_CREATE_RATE = rates("SESSION_CREATE_RATE", "10/minute,200/day")
+MESSAGE_RATE = rates("MESSAGE_RATE", "30/minute,2000/day")
+MESSAGE_MAX_LENGTH = natural("MESSAGE_MAX_LENGTH", 100_000, 1, 1_000_000)
+MESSAGES_QUEUED = natural("MESSAGES_QUEUED", 5, 0, 100)
+REPLIES_PER_USER = natural("REPLIES_PER_USER", 10)
+REPLY_MAX_LENGTH = natural("REPLY_MAX_LENGTH", 2_000_000, 1, 20_000_000)
+REPLY_MAX_EVENTS = natural("REPLY_MAX_EVENTS", 200_000, 1)
+REPLY_MAX_LINE = natural("REPLY_MAX_LINE", 1_000_000, 1000, 20_000_000)
+RELAY_CAPACITY = natural("RELAY_CAPACITY", 500, 1, 10_000)
+GATEWAY_CONNECT_SECONDS = natural("GATEWAY_CONNECT_SECONDS", 10, 1)
+GATEWAY_START_SECONDS = natural("GATEWAY_START_SECONDS", 300, 1)
+GATEWAY_TOTAL_SECONDS = natural("GATEWAY_TOTAL_SECONDS", 86_400, 1)
+if plain:
+    GATEWAY_TOTAL_SECONDS = natural("GATEWAY_TOTAL_SECONDS", 2 * 3600, 1)
+GATEWAY_SILENCE_SECONDS = natural("GATEWAY_SILENCE_SECONDS", 600, 1)
+SERVE_DRAIN_SECONDS = natural("SERVE_DRAIN_SECONDS", 10)
+RELAY_DRAIN_SECONDS = natural("RELAY_DRAIN_SECONDS", 1800)
+SOCKETS_PER_USER = natural("SOCKETS_PER_USER", 50, 1)
+SOCKETS_MAX = natural("SOCKETS_MAX", 2000, 1)
+SOCKET_FRAME_SIZE = natural("SOCKET_FRAME_SIZE", 4096, 1024, 64_000)
+SOCKET_FRAME_RATE = natural("SOCKET_FRAME_RATE", 10, 1)
+SOCKET_FRAME_BURST = natural("SOCKET_FRAME_BURST", 50, 5)
+SOCKET_UNACKED = natural("SOCKET_UNACKED", 256_000, 1000, 10_000_000)
+SOCKET_ACK_SECONDS = natural("SOCKET_ACK_SECONDS", 30, 5)
+# A form holds one message: a character is at most four bytes, percent-encoded twelve. Only an import is larger.
+DATA_UPLOAD_MAX_MEMORY_SIZE = natural("FORM_MAX_SIZE", 12 * MESSAGE_MAX_LENGTH + 100_000, 100_000)
+IMPORT_MAX_SIZE = natural("IMPORT_MAX_SIZE", 20_000_000)
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE + IMPORT_MAX_SIZE  # it is in memory already: none on disk
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 300
+
+
 # --- Several processes
 
-SOCKETS_PER_USER = natural("SOCKETS_PER_USER", 50)
-SOCKETS_MAX = natural("SOCKETS_MAX", 2000)
 METRICS_TOKEN = secret("METRICS_TOKEN")
 REDIS_URL = secret("REDIS_URL")
 if REDIS_URL and not re.match(r"(rediss?|unix)://", REDIS_URL):
@@ -191,7 +162,7 @@ SQLITE_OPTIONS = {
     "PRAGMA mmap_size=536870912;",
 }
 POSTGRESQL_OPTIONS = {
-    # Every request has a thread of its own under ASGI, so connections are pooled, not kept by thread.
+    # There are more threads than connections they may take, so these are pooled, not kept by thread.
     "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
     # No transaction of ours waits for anything: one that idles belongs to a process that is suspended or lost.
     "options": "-c statement_timeout=10s -c idle_in_transaction_session_timeout=5s",
@@ -200,7 +171,7 @@ POSTGRESQL_OPTIONS = {
 
 def known_database(url: str) -> dict[str, Any]:
     try:
-        config = environ.Env.db_url_config(url)
+        config = Env.db_url_config(url)
     except (ValueError, KeyError):
         config = {}
     if config.get("ENGINE") not in ("django.db.backends.postgresql", "django.db.backends.sqlite3"):
@@ -213,6 +184,7 @@ def database() -> dict[str, Any]:
     if url := secret("DATABASE_URL"):
         config = known_database(url)
     sqlite = config["ENGINE"] == "django.db.backends.sqlite3"
+    config["CONN_MAX_AGE"] = None if sqlite else 0  # opening a file anew costs more than what is read there
     return config | {"OPTIONS": config.get("OPTIONS", {}) | (SQLITE_OPTIONS if sqlite else POSTGRESQL_OPTIONS)}
 
 
@@ -247,6 +219,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "chatapp.middleware.ask_for_patience",
 ]
 TEMPLATES = [
     {
@@ -272,12 +245,6 @@ STATIC_ROOT = DATA / "static"  # made by `serve`
 STATICFILES_DIRS = [ROOT / "static"]
 
 MESSAGE_RENDERER = "chatapp.markdown.render"  # the domain knows no HTML; the relay stores what this makes
-
-# No form is larger than a message: 100,000 characters are at most 400 KB, percent-encoded 1.2 MB. Only an import is.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1_300_000
-IMPORT_MAX_SIZE = 20_000_000
-FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE + IMPORT_MAX_SIZE  # it is in memory already: none on disk
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 300
 
 
 # --- Accounts

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from . import accounts, api, bulk, files, finding, health, history, managing, sessions, slash, views
+from . import accounts, api, bulk, files, finding, health, history, line, managing, sessions, slash, versions, views
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="chat"), name="home"),
@@ -23,8 +23,10 @@ urlpatterns = [
     path("chats/commands/", slash.commands, name="commands"),
     path("chats/<uuid:pk>/messages/", views.messages, name="messages"),
     path("chats/<uuid:pk>/stop/", views.stop, name="stop"),
-    path("chats/<uuid:pk>/retry/", views.retry, name="retry"),
-    path("chats/<uuid:pk>/queue/", views.queue, name="queue"),
+    path("chats/<uuid:pk>/retry/", versions.retry, name="retry"),
+    path("chats/<uuid:pk>/regenerate/", versions.regenerate, name="regenerate"),
+    path("chats/<uuid:pk>/edit/", versions.edit, name="edit"),
+    path("chats/<uuid:pk>/queue/", line.queue, name="queue"),
     path("chats/<uuid:pk>/read/", views.read, name="read"),
     path("chats/<uuid:pk>/rename/", sessions.rename, name="rename"),
     path("chats/<uuid:pk>/persist/", sessions.persist, name="persist"),

@@ -72,16 +72,25 @@ def page_context(request: Request, chat: Chat | None) -> dict[str, Any]:
         return {"chat": None, "new_id": uuid.uuid4()}
     wanted = request.GET.get("before", "")
     before = place(wanted) if wanted.isdecimal() and len(wanted) < 10 else None
-    conversation = chat.conversation(before=before)
-    context = {"chat": chat, "conversation": conversation, "older": older_than(conversation)}
-    context["newer"] = before is not None and bool(conversation) and (conversation[-1].seq or 0) < chat.last_seq()
+    version = earlier_version(request, chat)
+    conversation = chat.looked_back(version, before=before) if version else chat.conversation(before=before)
+    context = {"chat": chat, "conversation": conversation, "older": older_than(conversation), "version": version}
+    later = bool(conversation) and (conversation[-1].seq or 0) < chat.last_seq()
+    context["newer"] = before is not None and not version and later
     return context | {"earlier_chapters": chat.earlier_chapters() if chat.chapter > 1 else {}} | standing(chat)
 
 
 def older_than(conversation: list[Message]) -> int | None:
     """The place before which there is more to read, or None."""
-    first = conversation[0].seq if conversation else None
-    return first if first and first > 1 else None
+    first = conversation[0] if conversation else None
+    return first.seq if first and not first.is_first else None
+
+
+def earlier_version(request: Request, chat: Chat) -> Message | None:
+    """What the address asks to look back at; None where nothing has taken its place."""
+    if not (wanted := place(request.GET.get("version", ""))):
+        return None
+    return chat.messages.exclude(replaced_by=None).select_related("replaced_by").filter(pk=wanted).first()
 
 
 def standing(chat: Chat) -> dict[str, Any]:
@@ -204,17 +213,24 @@ def refused(request: Request, chat: Chat | None, refusal: Refusal, text: str) ->
 @login_required
 @require_http_methods(["GET", "POST"])
 def messages(request: Request, pk: uuid.UUID) -> HttpResponse:
-    chat = own_chat(request, pk)
     if request.method == "POST":
-        return send(request, chat)
+        return send(request, pk)
+    chat = own_chat(request, pk)
     if not request.htmx:  # a fragment is no page: after signing in again, or by a reload after a refusal
         return redirect(address_of(chat))
-    before, after = request.GET.get("before", ""), request.GET.get("after", "")
-    if before:
-        conversation = chat.conversation(before=place(before))
-        context = {"chat": chat, "conversation": conversation, "older": older_than(conversation)}
-        return render(request, "chat/_older.html", context)
-    return updates(request, chat, place(after))
+    version = earlier_version(request, chat)
+    if before := request.GET.get("before", ""):
+        return older(request, chat, version, place(before))
+    if version:
+        context = {"chat": chat, "version": version, "conversation": chat.looked_back(version, lead=0)}
+        return render(request, "chat/_past.html", context | standpoint(chat))
+    return updates(request, chat, place(request.GET.get("after", "")))
+
+
+def older(request: Request, chat: Chat, version: Message | None, before: int) -> HttpResponse:
+    conversation = chat.looked_back(version, before=before) if version else chat.conversation(before=before)
+    context = {"chat": chat, "version": version, "conversation": conversation, "older": older_than(conversation)}
+    return render(request, "chat/_older.html", context)
 
 
 def place(value: str) -> int:
@@ -222,27 +238,37 @@ def place(value: str) -> int:
     return int(value) if value.isdecimal() and len(value) < 10 else 0
 
 
-def send(request: Request, chat: Chat) -> HttpResponse:
+def send(request: Request, pk: uuid.UUID) -> HttpResponse:
+    """The chat is read as it changes, and what has become of it is known without another look."""
     form = MessageForm(request.POST)
     if not form.is_valid():
+        own_chat(request, pk)
         return HttpResponse("The form is not complete. Reload the page and try again.", status=400)
-    data = form.cleaned_data
+    data, chat = form.cleaned_data, Chat.objects.unread(request.user, pk)
     try:
         message = chat.receive(data["text"], data["client_id"], acting(request, "slash"))
+    except Chat.DoesNotExist:
+        raise Http404 from None
     except Refusal as refusal:
-        return refused(request, chat, refusal, data["text"])
+        return refused(request, own_chat(request, pk), refusal, data["text"])
     if other := slash.leads_to(message):
         return go_to(request, other)
     if request.htmx:
-        return updates(request, chat, data["after"] or 0)
+        after = data["after"] or 0
+        return updates(request, chat, after, chat.just_said(message, after))
     here = f"#message-{message.pk}" if message.seq else ""  # a page without JavaScript begins at its top
     return redirect(address_of(chat) + here)
 
 
-def updates(request: Request, chat: Chat, after: int) -> HttpResponse:
-    """All that may have changed on the page since it had everything up to a place."""
-    context = {"chat": chat, "conversation": chat.conversation(after=after)} | standing(chat) | standpoint(chat)
-    context["others"] = listing.others(request.user, chat)
+def updates(request: Request, chat: Chat, after: int, said: Sequence[Message] = ()) -> HttpResponse:
+    """All that may have changed on the page since it had everything up to a place, which may be just what was said."""
+    context: dict[str, Any] = {"chat": chat} | standpoint(chat)
+    if said:
+        context |= {"conversation": said, "running": said[-1]}
+    else:
+        context |= {"conversation": chat.conversation(after=after)} | standing(chat)
+    if request.POST.get("face") != listing.face(chat):
+        context |= {"whole": True, "others": listing.others(request.user, chat)}
     return render(request, "chat/_updates.html", context)
 
 
@@ -256,41 +282,6 @@ def stop(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
     chat.stop()
     return done(request, chat)
-
-
-@login_required
-@require_POST
-def retry(request: Request, pk: uuid.UUID) -> HttpResponse:
-    chat = own_chat(request, pk)
-    reply = get_object_or_404(chat.messages.replies(), pk=place(request.POST.get("message", "")))
-    try:
-        chat.retry(reply)
-    except Refusal as refusal:
-        return refused(request, chat, refusal, "")
-    return done(request, chat)
-
-
-@login_required
-@require_POST
-def queue(request: Request, pk: uuid.UUID) -> HttpResponse:
-    """Take a waiting message out of the line, for good or back into the box, or send on what was held."""
-    chat = own_chat(request, pk)
-    if edited := request.POST.get("edit", ""):
-        return take_back(request, chat, get_object_or_404(chat.messages.all(), pk=place(edited)))
-    if cancelled := request.POST.get("cancel", ""):
-        chat.cancel_queued(get_object_or_404(chat.messages.all(), pk=place(cancelled)))
-    elif "resume" in request.POST:
-        chat.resume_queue()
-    return done(request, chat)
-
-
-def take_back(request: Request, chat: Chat, message: Message) -> HttpResponse:
-    """Its text for the box; nothing when it has been sent already."""
-    if not chat.cancel_queued(message):
-        return done(request, chat)
-    if request.htmx:
-        return HttpResponse(message.text, content_type="text/plain; charset=utf-8")
-    return show(request, chat, text=message.text)
 
 
 @login_required

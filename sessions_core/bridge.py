@@ -15,6 +15,8 @@ from typing import Any
 import orjson
 import redis
 from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ PREFIX = "webchat"
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between attempts to reach Redis
 MOST_UNSENT = 10_000  # events; the oldest are dropped while Redis does not take them
 LOST = (redis.RedisError, OSError, asyncio.TimeoutError)
+CONNECT, ANSWER = 2.0, 5.0  # seconds
+PING, SILENCE = 3.0, 8.0  # seconds between two questions whether Redis is there; without a word, it is not
 ALONE_WITHIN = 1.0  # seconds that a command without a loop waits for Redis
 
 
@@ -77,7 +81,7 @@ class Bridge:
     async def send_for_ever(self) -> None:
         pause = FIRST_PAUSE
         while True:
-            client = aioredis.from_url(self.url, socket_connect_timeout=2, socket_timeout=5)
+            client = self.client()
             try:
                 while True:
                     await self.send_some(client)
@@ -104,16 +108,15 @@ class Bridge:
     async def listen_for_ever(self) -> None:
         pause = FIRST_PAUSE
         while True:
-            # No read timeout: nothing to hear for an hour is not an error.
-            client = aioredis.from_url(self.url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=0)
+            client = self.client()
             try:
-                async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+                async with client.pubsub() as pubsub:
                     await pubsub.subscribe(f"{PREFIX}:{self.me}")  # so that there is always something to listen to
-                    self.up, pause = True, FIRST_PAUSE
                     await self.hear(pubsub)
             except LOST as error:
                 log.warning("Redis is not heard, again in %.1f s: %s", pause, error)
             finally:
+                pause = FIRST_PAUSE if self.up else pause
                 self.up = False
                 with suppress(*LOST):
                     await client.aclose()
@@ -121,33 +124,45 @@ class Bridge:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def hear(self, pubsub: Any) -> None:
-        subscribed: set[str] = set()
+        """Until the connection breaks, or nothing comes for so long that it must be dead: the pings are answered."""
         self.changed.set()
-        following = asyncio.create_task(self.follow(pubsub, subscribed))
+        following = asyncio.create_task(self.follow(pubsub))
         try:
-            async for message in pubsub.listen():
+            while True:
+                async with asyncio.timeout(SILENCE):
+                    message = await pubsub.get_message(timeout=None)
+                self.up = True
                 self.take(message)
                 if following.done():
                     following.result()
         finally:
             following.cancel()
 
-    async def follow(self, pubsub: Any, subscribed: set[str]) -> None:
-        """Keep Redis's subscriptions those of the hub."""
+    async def follow(self, pubsub: Any) -> None:
+        """Keep Redis's subscriptions those of the hub, and ask whether it is still there."""
+        subscribed: set[str] = set()
         while True:
-            await self.changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), PING)
             self.changed.clear()
             wanted = set(self.topics)
             if more := wanted - subscribed:
                 await pubsub.subscribe(*more)
             if fewer := subscribed - wanted:
                 await pubsub.unsubscribe(*fewer)
-            subscribed.clear()
-            subscribed.update(wanted)
+            subscribed = wanted
+            await pubsub.ping()
 
-    def take(self, message: dict[str, Any]) -> None:
+    def client(self) -> aioredis.Redis:
+        """One attempt at a time: the loops here try again, and meanwhile it shows that Redis is away."""
+        within = {"socket_connect_timeout": CONNECT, "socket_timeout": ANSWER}
+        return aioredis.from_url(self.url, retry=Retry(NoBackoff(), 0), **within)
+
+    def take(self, message: dict[str, Any] | None) -> None:
+        if not message or message["type"] != "message":
+            return
         topic = self.topics.get(message["channel"].decode())
-        if topic is None or message["type"] != "message":
+        if topic is None:
             return
         sender, event = orjson.loads(message["data"])
         if sender != self.me:

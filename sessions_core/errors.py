@@ -5,6 +5,8 @@ Refusal
 ├── MessageTooLong
 ├── QueueFull
 ├── NothingToRetry
+├── NotEditable
+│   └── CommandInEdit
 ├── Protected
 ├── NothingToReset
 ├── NothingToUndo
@@ -62,6 +64,21 @@ class NothingToRetry(Refusal):
 
     def __init__(self) -> None:
         super().__init__("Only the last reply can be asked again, and only when no other is being written.")
+
+
+class NotEditable(Refusal):
+    status = 409
+    field = "text"
+
+
+class CommandInEdit(NotEditable):
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is a command, and an edited message goes to the agent. Type commands in the message box; "
+            "a second slash makes text of it: //new."
+        )
 
 
 class Protected(Refusal):

@@ -90,10 +90,11 @@ class Hub:
 
     def chat_changed(self, chat: uuid.UUID, rev: int, owner: int) -> None:
         self.publish(("chat", chat), {"type": "rev", "chat": str(chat), "rev": rev})
-        self.list_changed(owner)
+        self.list_changed(owner, chat)
 
-    def list_changed(self, owner: int) -> None:
-        self.publish(("user", owner), {"type": "list"})
+    def list_changed(self, owner: int, chat: uuid.UUID | None = None) -> None:
+        """With the chat that changed as well: who follows it has heard that already."""
+        self.publish(("user", owner), {"type": "list", "chat": str(chat) if chat else ""})
 
     def reply_waiting(self) -> None:
         self.publish("relay", {"type": "waiting"})

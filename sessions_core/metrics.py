@@ -15,6 +15,7 @@ UNFINISHED = ("waiting", "streaming", "queued")  # which have an index
 registry = CollectorRegistry()
 FLUSH = Histogram("webchat_flush_seconds", "Time one commit of new text takes.", buckets=BEATS, registry=registry)
 LAG = Histogram("webchat_delta_lag_seconds", "From text arriving to text committed.", buckets=BEATS, registry=registry)
+LOOP = Histogram("webchat_loop_delay_seconds", "How late the event loop is.", buckets=BEATS, registry=registry)
 ENDED = Counter("webchat_replies_ended", "Replies this process ended.", ["state"], registry=registry)
 GATEWAY_ERRORS = Counter("webchat_gateway_errors", "Failed attempts by their code.", ["code"], registry=registry)
 SOCKETS = Gauge("webchat_sockets", "Open pages of this process.", registry=registry)
@@ -24,7 +25,7 @@ class Rows(Collector):
     """The same whichever process is asked."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        counted = Message.objects.filter(state__in=UNFINISHED).values("state").annotate(n=Count("pk")).order_by()
+        counted = Message.objects.in_motion().values("state").annotate(n=Count("pk")).order_by()
         found = {row["state"]: row["n"] for row in counted}
         messages = GaugeMetricFamily("webchat_messages", "What is not finished, by state.", labels=["state"])
         for state in UNFINISHED:

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 
-MAX_LINE = 1_000_000  # bytes, of an event's lines together too
 BOM = b"\xef\xbb\xbf"
 
 
 class LineTooLong(ValueError):
-    """A line longer than MAX_LINE: no event the gateway sends needs it."""
+    """A line, or all lines of an event, over the bound: no event the gateway sends needs it."""
 
 
 class EventDecoder:
-    """Feed it bytes as they come, cut anywhere; it yields the data of each complete event."""
+    """Feed it bytes as they come, cut anywhere; it yields the data of each complete event.
 
-    def __init__(self) -> None:
+    `most`: bytes of a line, and of an event's lines together.
+    """
+
+    def __init__(self, most: int = 1_000_000) -> None:
+        self.most = most
         self.rest = b""
         self.started = False
         self.after_cr = False  # a \n now belongs to the \r before it
@@ -22,10 +25,10 @@ class EventDecoder:
 
     def feed(self, piece: bytes) -> Iterator[str]:
         *lines, self.rest = self._split(piece)
-        if len(self.rest) > MAX_LINE:
+        if len(self.rest) > self.most:
             raise LineTooLong
         for line in lines:
-            if len(line) > MAX_LINE:
+            if len(line) > self.most:
                 raise LineTooLong
             if line:
                 self._field(line)
@@ -49,5 +52,5 @@ class EventDecoder:
         if name == b"data":
             self.data.append(value.removeprefix(b" ").decode(errors="replace"))
             self.size += len(line)
-            if self.size > MAX_LINE:
+            if self.size > self.most:
                 raise LineTooLong

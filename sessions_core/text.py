@@ -3,7 +3,6 @@
 import re
 import unicodedata
 
-MAX_MESSAGE = 100_000  # characters
 MAX_NAME = 100  # characters
 
 # NUL, C0 except tab and newline, DEL, C1, and the two non-characters: PostgreSQL refuses or browsers drop them.
@@ -57,12 +56,15 @@ def utf16_length(text: str) -> int:
 class StreamCleaner:
     """`clean_text` for text in pieces: holds back what only the next piece decides, such as half a character."""
 
+    PLAIN = re.compile(r"[\n\t -~]*")  # which is most of what comes, and as it should be
     HELD = re.compile("(?:\r|\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{0,6})\\Z")
 
     def __init__(self) -> None:
         self.held = ""
 
     def feed(self, piece: str) -> str:
+        if not self.held and self.PLAIN.fullmatch(piece):
+            return piece
         text = self.held + UNSTORABLE.sub("", piece)
         half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
         text = join_surrogates(text.removesuffix(half))

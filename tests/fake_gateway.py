@@ -60,6 +60,7 @@ class Request:
     closed_at: float | None = None
     client_left: bool = False  # before the answer was complete
     complete: bool = False
+    code: int | None = None  # of the answer, once it has begun
     sent: str = ""  # the text of all deltas so far
 
     @property
@@ -99,6 +100,7 @@ class Exchange:
         if self.begun:
             return
         self.begun = True
+        self.request.code = self.code
         lines = [f"HTTP/1.1 {self.code} Scripted", *(f"{name}: {value}" for name, value in self.headers.items())]
         await self.wire("\r\n".join([*lines, "", ""]).encode())
 

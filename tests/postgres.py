@@ -12,28 +12,52 @@ from pathlib import Path
 from typing import Any
 
 CLUSTER = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
-CARELESS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+CARELESS = "-c fsync=off -c full_page_writes=off"  # it may lose what it said when the machine dies, not by itself
 
 
 class Failed(RuntimeError):
     """Says which program, and what it and the server's log said."""
 
 
+class Postgres:
+    """A server in a folder; it can be started again on the same port."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        if os.geteuid() == 0:
+            shutil.chown(folder, account().pw_uid, account().pw_gid)
+        run(folder, "initdb", *CLUSTER)
+
+    @property
+    def url(self) -> str:
+        return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        where = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories=''"
+        run(self.folder, "pg_ctl", "start", "--log=log", "--options", f"{where} {CARELESS}")
+
+    def stop(self) -> None:
+        run(self.folder, "pg_ctl", "stop", "--mode=immediate")
+
+
+@contextmanager
+def running() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="webchat-postgres-") as folder:
+        postgres = Postgres(folder)
+        try:
+            postgres.start()
+            yield postgres
+        finally:
+            with suppress(Failed):  # when it did not start, that is what to say
+                postgres.stop()
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """Yields the DATABASE_URL."""
-    with tempfile.TemporaryDirectory(prefix="webchat-postgres-") as folder:
-        if os.geteuid() == 0:
-            shutil.chown(folder, account().pw_uid, account().pw_gid)
-        port = free_port()
-        where = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=''"
-        run(folder, "initdb", *CLUSTER)
-        try:
-            run(folder, "pg_ctl", "start", "--log=log", "--options", f"{where} {CARELESS}")
-            yield f"postgres://postgres@127.0.0.1:{port}/postgres"
-        finally:
-            with suppress(Failed):  # when it did not start, that is what to say
-                run(folder, "pg_ctl", "stop", "--mode=immediate")
+    with running() as postgres:
+        yield postgres.url
 
 
 def run(folder: str, program: str, *arguments: str) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -33,21 +33,31 @@ class Process:
     """A process of the app with its log; it can be killed and started again."""
 
     begun = ""  # what it prints, as a pattern, when it works
+    carries = False  # replies
 
-    def __init__(self, data: Path, **env: str) -> None:
+    def __init__(self, data: Path, *, faults: tuple[str, ...] = (), **env: str) -> None:
         self.data = data
+        self.faults = faults  # words for tests.faulty, which this process is started through
         self.env = env
+        self.database = env.get("DATABASE_URL", "")  # where the rows are read; not always the way the process takes
         self.process: subprocess.Popen | None = None
         self.log = data.parent / f"{data.name}-{type(self).__name__.lower()}-{uuid.uuid4().hex[:6]}.log"
 
     def command(self) -> list[str]:
         raise NotImplementedError
 
+    @property
+    def relays(self) -> bool:
+        """Whether it runs and carries replies."""
+        return self.carries and self.process is not None and self.process.poll() is None
+
     def start(self) -> Self:
-        env = own_environment(WEBCHAT_DATA=str(self.data), SESSION_CREATE_RATE="", MESSAGE_RATE="", **self.env)
+        unlimited = {"SESSION_CREATE_RATE": "", "MESSAGE_RATE": "", "REPLIES_PER_USER": "0"}
+        env = own_environment(WEBCHAT_DATA=str(self.data), **(unlimited | self.env))
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            command = [sys.executable, "manage.py", *self.command()]
+            through = ["-m", "tests.faulty", *self.faults, "--"] if self.faults else ["manage.py"]
+            command = [sys.executable, *through, *self.command()]
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         self.started(self._wait_for(self.begun, begin))
         return self
@@ -85,8 +95,8 @@ class Process:
 
     def rows(self, sql: str, *values: object) -> list[dict]:
         """What the database says, read beside the running process."""
-        if url := self.env.get("DATABASE_URL"):
-            return postgres_rows(url, sql, values)
+        if self.database:
+            return postgres_rows(self.database, sql, values)
         with closing(sqlite3.connect(f"file:{self.data}/webchat.sqlite3?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
             return [dict(row) for row in database.execute(sql, values)]
@@ -108,10 +118,11 @@ class Server(Process):
     """A data folder and, while it runs, a process that serves it; the port stays the same over restarts."""
 
     begun = r"is at http://[\d.]+:(\d+)/"
+    carries = True
     options: tuple[str, ...] = ()
 
-    def __init__(self, data: Path, **env: str) -> None:
-        super().__init__(data, **env)
+    def __init__(self, data: Path, *, faults: tuple[str, ...] = (), **env: str) -> None:
+        super().__init__(data, faults=faults, **env)
         self.port = 0
         self.people: list[Person] = []
 
@@ -142,11 +153,13 @@ class Server(Process):
 class Pages(Server):
     """`serve --no-relay`."""
 
+    carries = False
     options = ("--no-relay",)
 
 
 class RelayProcess(Process):
     begun = "The relay works"
+    carries = True
 
     def command(self) -> list[str]:
         return ["relay"]
@@ -157,6 +170,8 @@ class Person:
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self.accepted: list[tuple[uuid.UUID, uuid.UUID, str]] = []  # chat, client id and text of what was acknowledged
+        self.viewers: list[Any] = []  # pages of this person
         self.http = httpx2.Client(base_url=server.url, follow_redirects=True, timeout=30, trust_env=False)
         server.people.append(self)
 
@@ -177,7 +192,7 @@ class Person:
 
     def chat(self, text: str) -> "Talk":
         talk = Talk(self)
-        self.post("/chats/", id=talk.pk, text=text, client_id=uuid.uuid4())
+        talk.send("/chats/", text, id=talk.pk)
         return talk
 
 
@@ -190,11 +205,36 @@ class Talk:
         self.key = f"webchat-{self.pk}"
 
     def say(self, text: str, **fields: object) -> httpx2.Response:
+        return self.send(f"/chats/{self.pk}/messages/", text, **fields)
+
+    def send(self, path: str, text: str, **fields: object) -> httpx2.Response:
         fields = {"client_id": uuid.uuid4()} | fields
-        return self.person.post(f"/chats/{self.pk}/messages/", text=text, **fields)
+        answer = self.person.post(path, text=text, **fields)
+        obeyed = path == "/chats/" and text.startswith("/")  # a command on the empty page is kept nowhere
+        if answer.is_success and not answer.url.path.startswith("/login") and not obeyed:
+            self.person.accepted.append((self.pk, uuid.UUID(str(fields["client_id"])), text))
+        return answer
+
+    def insist(self, text: str, within: float = 60) -> httpx2.Response:
+        """As the page's outbox: the same again until somebody says that it is stored."""
+        client_id = uuid.uuid4()
+        return wait_until(lambda: self.tried(text, client_id), within, lambda: f"“{text}” was not taken")
+
+    def tried(self, text: str, client_id: uuid.UUID) -> httpx2.Response | None:
+        """The answer, if it says that the message is stored."""
+        before = len(self.person.accepted)
+        with suppress(httpx2.TransportError):
+            answer = self.say(text, client_id=client_id)
+            if len(self.person.accepted) > before:
+                return answer
+        time.sleep(0.2)
+        return None
 
     def do(self, action: str, **fields: object) -> httpx2.Response:
-        return self.person.post(f"/chats/{self.pk}/{action}/", **fields)
+        answer = self.person.post(f"/chats/{self.pk}/{action}/", **fields)
+        if action == "purge" and answer.is_success:
+            self.person.accepted = [one for one in self.person.accepted if one[0] != self.pk]
+        return answer
 
     @property
     def replies(self) -> list[dict]:

@@ -22,14 +22,24 @@ class Suite:
     needs: tuple[parts.Part, ...] = ()
 
 
+TWO_AT_A_TIME = ("-n", "2", "--dist", "worksteal")
+ONE_AT_A_TIME = ("-n", "0")
 SLOW = {
-    "faults": Suite(),
-    "processes": Suite(needs=(parts.POSTGRESQL, parts.REDIS)),
+    "inputs": Suite(),
+    # Two at a time: what takes long there is waiting for leases and restarts.
+    "faults": Suite(TWO_AT_A_TIME, needs=(parts.POSTGRESQL, parts.REDIS, parts.PROXIES)),
     # Playwright's event loop makes Django refuse the database, and spoils async tests of the same process.
     "browser": Suite(env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=(parts.BROWSER,)),
     "gateway": Suite(options=("-m", "gateway"), env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=(parts.BROWSER,)),
+    "plain": Suite(options=("-m", "gateway")),
 }
-FAST = ("tests", "-n", "2", "--dist", "worksteal", *(f"--ignore=tests/{name}" for name in SLOW))
+# By name: pytest rewrites every module of every plugin it finds by itself, which takes a second in each process.
+PLUGINS = "pytest_django.plugin,xdist.plugin,_hypothesis_pytestplugin"
+FAST = Suite(
+    options=("tests", *TWO_AT_A_TIME, *(f"--ignore=tests/{name}" for name in SLOW)),
+    env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": PLUGINS},
+)
+NOT_THOROUGH = "not gateway and not thorough"  # pytest's -m, which replaces the one of pyproject.toml
 LINT = ("ruff check .", "ruff format --check .", "djlint --lint templates", "mypy")
 
 

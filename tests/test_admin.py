@@ -20,11 +20,6 @@ TOKENS, USERS = "/admin/sessions_core/apitoken/", "/admin/sessions_core/user/"
 
 
 @pytest.fixture
-def ada():
-    return User.objects.create_user("ada")
-
-
-@pytest.fixture
 def root(client):
     root = User.objects.create_superuser("root")
     client.force_login(root)

@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import OperationalError
 from django.test import Client
 
 from chatapp.api import auth
@@ -72,16 +73,6 @@ def by_session(user):
     client = Client()
     client.force_login(user)
     return Caller(client)
-
-
-@pytest.fixture
-def ada():
-    return User.objects.create_user("ada")
-
-
-@pytest.fixture
-def bob():
-    return User.objects.create_user("bob")
 
 
 @pytest.fixture
@@ -542,6 +533,15 @@ class TestNonsense:
             assert b"secret" not in answer.content
         assert "a secret of the inside" in caplog.text
 
+    def test_a_busy_database_asks_for_patience(self, program, monkeypatch):
+        def locked(*args, **kwargs):
+            raise OperationalError("database is locked")
+
+        monkeypatch.setattr(Chat.objects, "for_user", locked)
+        answer = program("get", "/api/sessions")
+        error_of(answer, 503, "busy")
+        assert answer["Retry-After"] == "2"
+
 
 class TestDocs:
     def test_the_page_is_for_people_who_are_signed_in(self, client, ada, program):
@@ -566,6 +566,7 @@ class TestDocs:
         assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
 
 
+@pytest.mark.thorough
 def test_the_pages_do_not_wait_for_the_library_of_the_api():
     code = "import django, sys; django.setup(); import chatapp.asgi, chatapp.urls; sys.exit('ninja' in sys.modules)"
     assert (

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from chatapp.markdown import render
 from sessions_core.blocks import BlockSplitter
 
+pytestmark = pytest.mark.thorough
+
 ORDINARY = [
     "A paragraph with **bold** and `code`.",
     "Two lines\nof a paragraph.",

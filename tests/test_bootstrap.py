@@ -15,6 +15,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 MANAGE = Path(__file__).parent.parent / "manage.py"
 SYSTEM_PYTHON = sys._base_executable
 SITE_PACKAGES = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"

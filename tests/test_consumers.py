@@ -3,14 +3,16 @@
 import asyncio
 import uuid
 from contextlib import asynccontextmanager
+from importlib import import_module
 
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.test import Client
+from django.utils.module_loading import import_string
 
-from chatapp import consumers
+from chatapp import consumers, standing
 from chatapp.asgi import application
 from sessions_core.hub import hub
 from sessions_core.models import Chat, Message, User
@@ -73,7 +75,7 @@ class Socket(ApplicationCommunicator):
         await self.wait(5)
 
 
-def knock(cookie="", origin=f"http://{HOST}", host=HOST):
+def knock(cookie="", origin=f"http://{HOST}", host=HOST, **more):
     headers = [(b"host", host.encode()), (b"cookie", f"webchat={cookie}".encode())]
     if origin is not None:
         headers.append((b"origin", origin.encode()))
@@ -84,13 +86,13 @@ def knock(cookie="", origin=f"http://{HOST}", host=HOST):
         "headers": headers,
         "query_string": b"",
         "subprotocols": [],
-    }
+    } | more
     return Socket(application, scope)
 
 
 @asynccontextmanager
-async def page(cookie):
-    socket = knock(cookie)
+async def page(cookie, **more):
+    socket = knock(cookie, **more)
     assert await socket.connect()
     try:
         yield Page(socket)
@@ -258,6 +260,19 @@ def test_without_any_hint_the_tick_finds_text_and_end(cookie, chat):
     run(scenario())
 
 
+def test_a_reply_that_runs_is_looked_at_soon_though_the_page_rested_before(cookie, chat, monkeypatch):
+    monkeypatch.setattr(consumers, "TICK_IDLE", 60)
+
+    async def scenario():
+        async with page(cookie) as tab:
+            await tab.subscribe(chat)
+            await tab.hear("rev")
+            await write("one", 1, chat)
+            assert (await tab.hear("delta"))["text"] == "one"
+
+    run(scenario())
+
+
 def test_a_cursor_beyond_the_text_gets_everything_from_the_beginning(cookie, chat, slow_ticks):
     async def scenario():
         reply = await write("one", 1, chat)
@@ -344,8 +359,8 @@ def test_a_session_that_ended_unheard_is_found_by_the_tick(cookie, chat, ada, mo
     run(scenario())
 
 
-def test_a_reader_that_acknowledges_nothing_gets_no_more_than_the_bound(cookie, chat, slow_ticks, monkeypatch):
-    monkeypatch.setattr(consumers, "MOST_UNACKED", 1000)
+def test_a_reader_that_acknowledges_nothing_gets_no_more_than_the_bound(cookie, chat, slow_ticks, settings):
+    settings.SOCKET_UNACKED = 1000
 
     async def scenario():
         async with page(cookie) as tab:
@@ -357,14 +372,84 @@ def test_a_reader_that_acknowledges_nothing_gets_no_more_than_the_bound(cookie, 
             await tab.say(type="ping", t=1)
             assert (await tab.hear("delta", "pong"))["type"] == "pong"
             await tab.say(type="ack", message=reply.pk, seq=received[-1]["seq"])
-            rest = await tab.hear("delta")
-            assert (rest["after"], rest["seq"], len(rest["text"])) == (3, 10, 2800)
+            rest = []
+            for _ in range(3):  # in pieces that keep to the bound, too
+                rest.append(await tab.hear("delta"))
+                await tab.say(type="ack", message=reply.pk, seq=rest[-1]["seq"])
+            assert [(piece["after"], piece["seq"]) for piece in rest] == [(3, 6), (6, 9), (9, 10)]
 
     run(scenario())
 
 
-def test_a_reader_that_never_acknowledges_is_let_go(cookie, chat, monkeypatch):
-    monkeypatch.setattr(consumers, "ACK_WITHIN", 0.1)
+def test_a_page_that_asks_again_without_reading_gets_nothing_and_costs_no_look_at_the_rows(
+    cookie, chat, slow_ticks, settings, monkeypatch
+):
+    settings.SOCKET_UNACKED = 1000
+    looks, unsent = [], [0]
+    real = standing.read
+
+    def read(*args):
+        looks.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(standing, "read", read)
+
+    async def scenario():
+        reply = await write("x" * 1100, 1, chat)
+        async with page(cookie, unsent=lambda: unsent[0]) as tab:
+            await tab.subscribe(chat)
+            assert (await tab.hear("delta"))["seq"] == 1
+            unsent[0] = 1100
+            for n in range(5):
+                await tab.subscribe(chat)
+                await tab.say(type="ping", t=n)
+                assert (await tab.hear("delta", "pong"))["type"] == "pong"
+            assert len(looks) == 1
+            unsent[0] = 0
+            await tab.subscribe(chat, message=reply.pk, after=0)
+            assert (await tab.hear("delta"))["after"] == 0
+
+    run(scenario())
+
+
+def test_a_page_that_asked_before_it_had_read_is_answered_when_there_is_room(cookie, chat, settings):
+    settings.SOCKET_UNACKED = 1000
+    unsent = [1100]
+
+    async def scenario():
+        await write("text\n\n", 1, chat)
+        async with page(cookie, unsent=lambda: unsent[0]) as tab:
+            await tab.subscribe(chat)
+            await asyncio.sleep(0.2)
+            await tab.say(type="ping", t=1)
+            assert (await tab.hear("delta", "pong"))["type"] == "pong"
+            unsent[0] = 0
+            assert (await tab.hear("delta"))["text"] == "text\n\n"
+            assert (await tab.hear("block"))["start"] == 0
+
+    run(scenario())
+
+
+def test_a_page_that_asks_again_and_again_but_reads_nothing_is_let_go(cookie, chat, settings):
+    settings.SOCKET_ACK_SECONDS = 0.5
+
+    async def scenario():
+        await write("text", 1, chat)
+        async with page(cookie, unsent=lambda: 500) as tab:
+            asking = asyncio.create_task(ask_again(tab))
+            assert await tab.closed_with() == 4408
+            asking.cancel()
+
+    async def ask_again(tab):
+        while True:
+            await tab.subscribe(chat)
+            await asyncio.sleep(0.15)
+
+    run(scenario())
+
+
+def test_a_reader_that_never_acknowledges_is_let_go(cookie, chat, settings):
+    settings.SOCKET_ACK_SECONDS = 0.1
 
     async def scenario():
         async with page(cookie) as tab:
@@ -373,6 +458,120 @@ def test_a_reader_that_never_acknowledges_is_let_go(cookie, chat, monkeypatch):
             assert await tab.closed_with() == 4408
 
     run(scenario())
+
+
+def test_a_page_that_joins_a_long_reply_late_gets_it_in_pieces_and_then_its_blocks(cookie, chat, slow_ticks, settings):
+    settings.SOCKET_UNACKED = 1000
+
+    async def scenario():
+        await write("# Title\n\n", 1, chat)
+        for seq in range(2, 9):
+            reply = await write("x" * 400, seq, chat)
+        async with page(cookie) as tab:
+            await tab.subscribe(chat)
+            pieces = []
+            while not pieces or pieces[-1]["seq"] < 8:
+                pieces.append(await tab.hear("delta"))
+                await tab.say(type="ack", message=reply.pk, seq=pieces[-1]["seq"])
+            assert [piece["after"] for piece in pieces] == [0, *(piece["seq"] for piece in pieces[:-1])]
+            assert all(len(piece["text"]) < 1400 for piece in pieces)
+            block = await tab.hear("delta", "block")
+            assert (block["type"], block["start"], block["upto"]) == ("block", 0, 8)
+
+    run(scenario())
+
+
+def test_a_block_that_a_page_missed_comes_with_all_the_others(cookie, chat, slow_ticks, settings):
+    settings.SOCKET_UNACKED = 1000
+
+    async def scenario():
+        async with page(cookie) as tab:
+            await tab.subscribe(chat)
+            await tab.hear("rev")
+            for seq, text in enumerate(["x" * 1100, "\n\n", "more"], start=1):
+                reply = await write_and_publish(text, seq, chat)
+            upto = {"start": 0, "upto": 1102, "html": "<p>missed</p>"}
+            hub.publish(("chat", chat.pk), {"type": "block", "message": reply.pk} | upto)
+            assert (await tab.hear("delta", "block"))["seq"] == 1
+            await tab.say(type="ack", message=reply.pk, seq=1)
+            assert (await tab.hear("delta", "block"))["text"] == "\n\nmore"
+            block = await tab.hear("delta", "block")
+            assert (block["upto"], block["html"][:5]) == (1102, "<p>xx")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["sub", "ping"])
+def test_a_page_whose_connection_takes_nothing_is_let_go(cookie, chat, slow_ticks, kind):
+    async def scenario():
+        socket = knock(cookie, unsent=lambda: 2_000_000)
+        assert await socket.connect()
+        tab = Page(socket)
+        await tab.say(type=kind, chat=str(chat.pk), t=1)
+        assert await tab.closed_with() == 4408
+        await socket.disconnect()
+
+    run(scenario())
+
+
+BROKEN_PLACES = [
+    *("chatapp.following.Following.start", "chatapp.following.Following.catch_up", "chatapp.standing.list_rev"),
+    *("chatapp.following.Following.acked", "chatapp.consumers.natural", "chatapp.following.Following.pass_delta"),
+    *("chatapp.following.Following.pass_block", "chatapp.following.Following.pass_rev"),
+    *("chatapp.consumers.PageConsumer.pass_list", "chatapp.consumers.PageConsumer.still_welcome"),
+]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("where", BROKEN_PLACES)
+def test_an_error_in_any_handler_closes_this_socket_only_and_the_page_goes_on_where_it_was(
+    cookie, chat, where, monkeypatch, caplog
+):
+    """Everything that can happen to a page happens to two of them; one comes to the handler that fails, once."""
+    name = where.rsplit(".", 1)[-1]
+    owner = import_string(where.removesuffix(f".{name}")) if "Following" in where or "Page" in where else None
+    owner = owner or import_module(where.removesuffix(f".{name}"))
+    real, failures = getattr(owner, name), iter([True])
+
+    def once(*args, **options):
+        if next(failures, False):
+            raise RuntimeError("nobody thought of this")
+        return real(*args, **options)
+
+    async def scenario():
+        monkeypatch.setattr(consumers, "TICK_IDLE", 60)
+        async with page(cookie) as other:
+            await other.say(type="ping", t=1)
+            await other.hear("pong")
+            monkeypatch.setattr(consumers, "TICK_IDLE", 0.05)
+            monkeypatch.setattr(owner, name, once)
+            async with page(cookie) as one:
+                await happen(one, chat)
+                assert await one.closed_with() == 4500
+            await other.subscribe(chat)
+            assert (await other.hear("delta"))["text"] == "one "
+        async with page(cookie) as again:
+            reply = await write("two", 2, chat)
+            await again.subscribe(chat, message=reply.pk, after=1)
+            assert (await again.hear("delta"))["text"] == "two"
+        assert not hub.subscribers
+
+    async def happen(tab, chat):
+        reply = await write("one ", 1, chat)
+        await tab.subscribe(chat)
+        await tab.say(type="ack", message=reply.pk, seq=1)
+        await tab.say(type="ping", t=1)
+        await asyncio.sleep(0.3)  # until it listens to the chat, where it gets that far
+        for event in (
+            {"type": "delta", "message": reply.pk, "after": 0, "seq": 1, "text": "one "},
+            {"type": "block", "message": reply.pk, "start": 0, "upto": 0, "html": ""},
+            {"type": "rev", "chat": str(chat.pk), "rev": 0},
+            {"type": "list"},
+        ):
+            hub.publish(("chat", chat.pk), event)
+
+    run(scenario())
+    assert "A socket failed" in caplog.text
 
 
 def test_an_old_socket_is_renewed(cookie, chat, monkeypatch):

@@ -14,6 +14,8 @@ from sessions_core.demo import DemoGateway
 from sessions_core.demo.script import LONG, SILENT, Memory, Session, paced
 from sessions_core.gateway import AuthRefused, Gateway, Rejected, Reply, tools
 
+pytestmark = pytest.mark.thorough
+
 TOKEN = "demo-token"
 HERE, THERE = "webchat-here", "webchat-there"
 

@@ -20,24 +20,30 @@ UNTOLD = {  # what every Django project has, or a few lines
     "sessions_core": ["migrations"],
     "chatapp": ["asgi", "context_processors", "forms", "settings", "storage", "templatetags"],
 }
-SETTINGS = (ROOT / "chatapp" / "settings.py").read_text()
+SETTINGS = re.sub(r"(?<=\d)_(?=\d)", "", (ROOT / "chatapp" / "settings.py").read_text())
 
 
 def test_the_example_lists_exactly_the_settings_there_are():
-    read = set(re.findall(r'(?:env\.\w+|secret|address|flag|natural)\(\s*"([A-Z_]+)"', SETTINGS))
+    read = set(re.findall(r'(?:env\.\w+|secret|address|flag|natural|rates)\(\s*"([A-Z_]+)"', SETTINGS))
     assert set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == read
 
 
 def test_the_example_gives_the_real_defaults():
     for name, default in re.findall(r"^#([A-Z_]+)=(\S+)$", EXAMPLE, re.MULTILINE):
-        assert re.search(rf'"{name}", (default=)?"?{re.escape(default)}"?\)', SETTINGS, re.IGNORECASE), name
+        assert re.search(rf'"{name}", (default=)?"?{re.escape(default)}"?[,)]', SETTINGS, re.IGNORECASE), name
 
 
 @pytest.mark.parametrize("words", sorted({words.strip() for page in PAGES for words in MANAGED.findall(page)}))
 def test_every_command_of_the_docs_exists_and_can_be_written_so(words):
-    name, *rest = shlex.split(words, comments=True)
+    name, *rest = shlex.split(words.replace("%i", "8001"), comments=True)  # as systemd does with an instance's name
     parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
-    if rest or not parser._subparsers:  # the name alone speaks of all its verbs
+    if name == "test":  # it takes pytest's options and paths too
+        assert not [
+            word
+            for word in parser.parse_known_args(rest)[1]
+            if word.startswith("tests/") and not (ROOT / word).exists()
+        ]
+    elif rest or not parser._subparsers:  # the name alone speaks of all its verbs
         parser.parse_args(rest)
 
 
@@ -70,6 +76,22 @@ def test_the_readme_leads_to_every_page_of_the_docs():
         assert f"](docs/{page.name})" in README
 
 
+@pytest.mark.django_db
+def test_the_page_for_operators_names_every_metric_and_no_other():
+    from sessions_core.metrics import registry
+
+    page = (ROOT / "docs" / "operating.md").read_text()
+    named = {name.removesuffix("_total") for name in re.findall(r"^\| `(webchat_\w+)", page, re.MULTILINE)}
+    assert named == {family.name for family in registry.collect()}
+
+
+def test_every_setting_the_page_for_operators_speaks_of_exists():
+    page = (ROOT / "docs" / "operating.md").read_text()
+    told = {"".join(name) for name in re.findall(r"^([A-Z_]+)=|`([A-Z]+_[A-Z_]+)[`=]", page, re.MULTILINE)}
+    known = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    assert {name.removesuffix("_FILE") for name in told} <= known and "PUBLIC_URL" in told
+
+
 def test_every_command_of_ours_explains_itself():
     for name, app in get_commands().items():
         if app in ("chatapp", "sessions_core"):
@@ -93,10 +115,11 @@ def test_every_link_of_the_docs_leads_somewhere():
 
 def test_the_socket_page_names_every_frame_and_code():
     page = (ROOT / "docs" / "socket.md").read_text()
-    consumer = (ROOT / "chatapp" / "consumers.py").read_text()
+    names = ("consumers", "following", "standing")
+    consumer, *others = [(ROOT / "chatapp" / f"{name}.py").read_text() for name in names]
     for code in re.findall(r"\b4\d{3}\b", consumer.split("class ")[0]):
-        assert code in page or code == "4096", code
-    for frame in set(re.findall(r'"type": "(\w+)"', consumer)):
+        assert code in page, code
+    for frame in {"rev", "end", *re.findall(r'"type": "(\w+)"', "".join([consumer, *others]))}:
         assert f"`{frame} " in page, frame
 
 

@@ -149,6 +149,7 @@ turns = st.lists(st.tuples(TEXTS, st.lists(st.tuples(TEXTS, states), max_size=2)
 more = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.thorough
 @more
 @given(title=TEXTS, old=TEXTS, draft=TEXTS, chosen=st.booleans(), turns=turns, chapter=st.integers(1, 3))
 def test_any_chat_comes_back_as_it_was(db, title, old, draft, chosen, turns, chapter):
@@ -177,7 +178,7 @@ def test_any_chat_comes_back_as_it_was(db, title, old, draft, chosen, turns, cha
                 Message.objects.filter(pk=running.pk).update(text=clean_text(answer))
                 break
             else:
-                chat._ask(question, version=chat.messages.filter(parent=question).count() + 1)
+                chat._ask(question, instead_of=question.versions.current().replies().get())
         for running in chat.messages.running():
             running.settle("done")
     (copy,) = load(bob, as_json([chat]), By(bob))
@@ -275,6 +276,7 @@ def places(value, path=()):
 ODD = [None, True, 0, -1, 1.5, 10**18, 1e300, "", "x", "\u202e\x00\x1b[31m", "x" * 200_000, [], [[]], {}, {"a": [None]}]
 
 
+@pytest.mark.thorough
 def test_any_odd_value_anywhere_is_taken_whole_or_refused_in_words(work, bob, by):
     whole = as_data([work])
     del whole["chats"][0]["messages"][3:]

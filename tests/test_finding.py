@@ -7,13 +7,17 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sessions_core.models import Chat, Message, User
+from chatapp import listing
+from sessions_core.models import By, Chat, Message, User
 
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
+FRAMES = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")  # of a transaction: no look at the rows
 
 
 @pytest.fixture
@@ -393,6 +397,30 @@ class TestCost:
     def test_a_chat_page_costs_eight(self, client, chat, many, django_assert_max_num_queries):
         with django_assert_max_num_queries(8):
             page_of(client, chat)
+
+    def test_a_message_costs_eight_with_all_limits_on(self, client, chat, many, settings):
+        settings.MESSAGE_RATE = [(30, 60), (2000, 86_400)]
+        for _ in range(2):  # also the first in a minute
+            fields = {"text": "Hello", "client_id": uuid.uuid4(), "after": chat.last_seq(), "face": listing.face(chat)}
+            with CaptureQueriesContext(connection) as queries:
+                answer = client.post(f"/chats/{chat.pk}/messages/", fields, headers=HTMX)
+            assert answer.status_code == 200
+            looks = [query["sql"] for query in queries if not query["sql"].startswith(FRAMES)]
+            assert len(looks) == 8
+            chat.messages.running().get().settle("done")
+
+    def test_a_page_that_shows_the_same_header_is_not_sent_it(self, client, chat):
+        def sent(face):
+            fields = {"text": "Hello", "client_id": uuid.uuid4(), "after": chat.last_seq(), "face": face}
+            answer = text(client.post(f"/chats/{chat.pk}/messages/", fields, headers=HTMX))
+            Chat.objects.get(pk=chat.pk).stop()
+            return 'id="chat-header"' in answer
+
+        before = listing.face(Chat.objects.get(pk=chat.pk))
+        assert not sent(before)
+        chat.pin(True, By(chat.owner))
+        assert sent(before)
+        assert not sent(listing.face(Chat.objects.get(pk=chat.pk)))
 
     def test_news_of_a_chat_cost_six(self, client, chat, many, django_assert_max_num_queries):
         with django_assert_max_num_queries(6):

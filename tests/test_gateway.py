@@ -244,8 +244,8 @@ def test_a_failed_tls_handshake_is_unreachable(fake_gateway):
         thread.join()
 
 
-def test_a_connection_that_nobody_accepts_is_unreachable_in_time(fake_gateway, monkeypatch):
-    monkeypatch.setattr(wire, "CONNECT_TIMEOUT", 0.2)
+def test_a_connection_that_nobody_accepts_is_unreachable_in_time(fake_gateway, settings):
+    settings.GATEWAY_CONNECT_SECONDS = 0.2
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
         with closing(socket.create_connection(address)):  # the only place in the queue
@@ -276,6 +276,7 @@ def test_silence_before_the_head_ends_at_the_start_timeout_and_the_connection_wi
     assert eventually(lambda: fake_gateway.requests and fake_gateway.requests[0].client_left)
 
 
+@pytest.mark.thorough
 def test_silence_after_the_head_is_patience(fake_gateway):
     outcome = after(fake_gateway, role(), sleep(0.4), ping(), sleep(0.1), delta("Hi"), done(), start_timeout=0.3)
     assert (outcome.text, outcome.error) == ("Hi", None)
@@ -524,8 +525,8 @@ def test_a_json_answer_that_is_an_error_is_one(fake_gateway):
     assert outcome.told == ("failed", "upstream_error", False)
 
 
-def test_a_reply_that_grows_too_large_is_stopped_and_what_fits_is_kept(fake_gateway, monkeypatch):
-    monkeypatch.setattr(wire, "MAX_REPLY", 1000)
+def test_a_reply_that_grows_too_large_is_stopped_and_what_fits_is_kept(fake_gateway, settings):
+    settings.REPLY_MAX_LENGTH = 1000
     text = words("large", 200)
     outcome = after(fake_gateway, *answer(text)[:-3], hang())
     assert (outcome.text, outcome.told) == (text[:1000], ("interrupted", "too_large", False))
@@ -534,13 +535,13 @@ def test_a_reply_that_grows_too_large_is_stopped_and_what_fits_is_kept(fake_gate
     assert (outcome.text, outcome.told) == (text[:1000], ("interrupted", "too_large", False))
 
 
-def test_a_reply_of_just_the_largest_size_is_whole(fake_gateway, monkeypatch):
-    monkeypatch.setattr(wire, "MAX_REPLY", 5)
+def test_a_reply_of_just_the_largest_size_is_whole(fake_gateway, settings):
+    settings.REPLY_MAX_LENGTH = 5
     assert after(fake_gateway, delta("12345"), done()).told is None
 
 
-def test_a_stream_of_too_many_events_is_stopped(fake_gateway, monkeypatch):
-    monkeypatch.setattr(wire, "MAX_EVENTS", 50)
+def test_a_stream_of_too_many_events_is_stopped(fake_gateway, settings):
+    settings.REPLY_MAX_EVENTS = 50
     outcome = after(fake_gateway, delta("Hi"), *[role()] * 60, hang())
     assert (outcome.text, outcome.told) == ("Hi", ("interrupted", "too_large", False))
 
@@ -548,6 +549,7 @@ def test_a_stream_of_too_many_events_is_stopped(fake_gateway, monkeypatch):
 # --- the stream's own forms
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
 def test_an_event_split_at_any_byte_is_the_same_event(fake_gateway, end):
     stream = end.join([b"\xef\xbb\xbf: hello", b"event: x", b'data: {"choices":', b'data:[{"delta":{"content":'])

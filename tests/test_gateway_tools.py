@@ -26,6 +26,8 @@ from sessions_core.gateway import (
 from sessions_core.gateway.tools import agents, invoke_tool, reset_session
 from tests.fake_gateway import MODELS, TOOLS, cut, hang, head, raw, sleep, status, tool_refused, tool_result, wait
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(autouse=True)
 def nothing_remembered():

@@ -106,5 +106,6 @@ def test_metrics_tell_what_waits_and_runs(client):
         "webchat_sockets 0.0",
         "webchat_flush_seconds_count",
         "webchat_delta_lag_seconds_count",
+        "webchat_loop_delay_seconds_count",
     ):
         assert line in said

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from chatapp import markdown
 from chatapp.markdown import render
 
+pytestmark = pytest.mark.thorough
+
 ALLOWED = {
     **{tag: {} for tag in ("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "del", "code")},
     **{tag: {} for tag in ("blockquote", "ul", "li", "table", "thead", "tbody", "tr", "figcaption", "copy-button")},

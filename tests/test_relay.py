@@ -3,17 +3,21 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
 from asgiref.sync import sync_to_async as db
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
-from sessions_core import relay as relays
+from sessions_core import metrics
 from sessions_core.gateway import Gateway
 from sessions_core.hub import Hub, hub
 from sessions_core.models import Chat, Delta, Message, User
-from sessions_core.relay import Relay
+from sessions_core.models.message import MessageQuerySet
+from sessions_core.relay import Relay, carrying
+from sessions_core.relay.running import Running
+from sessions_core.relay.tidying import reap
 from tests.fake_gateway import answer, cut, delta, done, error, event, hang, reset, role, sleep, status, wait, words
 from tests.loops import run
 
@@ -48,6 +52,13 @@ async def settled(chat, number=1, timeout=10.0):  # noqa: ASYNC109
             replies = [reply async for reply in chat.messages.replies().order_by("pk")]
             if len(replies) >= number and not replies[number - 1].running:
                 return replies[number - 1]
+            await asyncio.sleep(0.01)
+
+
+async def idle(relay):
+    """When it has said that a reply has ended; the row says it first."""
+    async with asyncio.timeout(5):
+        while relay.running:
             await asyncio.sleep(0.01)
 
 
@@ -91,24 +102,23 @@ def test_the_request_is_for_this_chats_session_and_newest_message(chat, fake_gat
 def test_text_is_committed_before_it_is_published(chat, fake_gateway):
     gate = threading.Event()
     fake_gateway.script(None, [role(), delta("one "), wait(gate), delta("two"), done()])
-    events = []
+    events, looks = [], []
 
     def hear(event):
         if event["type"] == "delta":
             stored = "".join(Delta.objects.order_by("seq").values_list("text", flat=True))
-            events.append((event["text"], stored.endswith(event["text"]) or not Delta.objects.exists()))
+            events.append((event["text"], event["text"] in stored or not Delta.objects.exists()))
 
     async def scenario():
         async with working(fake_gateway) as relay:
-            hub.subscribe(("chat", chat.pk), lambda event: loop.run_in_executor(None, hear, event))
+            hub.subscribe(("chat", chat.pk), lambda event: looks.append(loop.run_in_executor(None, hear, event)))
             loop = asyncio.get_running_loop()
             await db(chat.receive)("Hello")
             await seen(chat, "one")
             gate.set()
             await settled(chat)
-            async with asyncio.timeout(5):  # the row says it first
-                while relay.running:
-                    await asyncio.sleep(0.01)
+            await idle(relay)
+            await asyncio.gather(*looks)
         hub.subscribers.clear()
 
     run(scenario())
@@ -121,10 +131,11 @@ def test_a_page_hears_pieces_that_follow_each_other_and_finished_blocks(chat, fa
     events = []
 
     async def scenario():
-        async with working(fake_gateway):
+        async with working(fake_gateway) as relay:
             hub.subscribe(("chat", chat.pk), events.append)
             await db(chat.receive)("Hello")
             reply = await settled(chat)
+            await idle(relay)
             hub.unsubscribe(("chat", chat.pk), events.append)
             return reply
 
@@ -192,7 +203,7 @@ def test_a_gateway_that_stays_busy_is_asked_three_times(chat, fake_gateway):
 
 
 def test_a_gateway_that_is_not_there_is_tried_again_and_asking_again_works_later(chat, fake_gateway, monkeypatch):
-    monkeypatch.setattr(relays, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(carrying, "FIRST_PAUSE", 0.01)
     fake_gateway.stop()
 
     async def scenario():
@@ -208,9 +219,10 @@ def test_a_gateway_that_is_not_there_is_tried_again_and_asking_again_works_later
     assert (reply.state, reply.version) == ("done", 2)
 
 
+@pytest.mark.thorough
 def test_after_five_unreachable_attempts_nothing_is_claimed_for_a_while(ada, fake_gateway, monkeypatch):
-    monkeypatch.setattr(relays, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(relays, "BREAKER_PAUSE", 0.5)
+    monkeypatch.setattr(carrying, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(carrying, "BREAKER_PAUSE", 0.5)
     fake_gateway.stop()
     chats = [Chat.objects.start(ada) for _ in range(3)]
 
@@ -219,7 +231,7 @@ def test_after_five_unreachable_attempts_nothing_is_claimed_for_a_while(ada, fak
             for chat in chats[:2]:
                 await db(chat.receive)("Hello")
                 await settled(chat)
-            assert relay.paused_until
+            assert relay.carrying.breaker.paused_until
             fake_gateway.start()
             await db(chats[2].receive)("Hello")
             await asyncio.sleep(0.2)
@@ -259,6 +271,7 @@ def test_a_stop_whose_hint_is_lost_is_found_in_the_rows(chat, fake_gateway):
     assert run(scenario()).state == "stopped"
 
 
+@pytest.mark.thorough
 def test_stop_races_with_the_end_and_one_of_them_wins(ada, fake_gateway):
     async def trial(n):
         chat = await db(Chat.objects.start)(ada)
@@ -328,6 +341,24 @@ def test_a_reply_whose_process_died_is_interrupted_and_its_text_kept(chat, fake_
     assert not fake_gateway.requests
 
 
+def test_a_lease_renewed_since_it_was_found_to_be_over_keeps_the_reply_alive(chat):
+    chat.receive("Hello")
+    reply = Message.objects.claim("a process that was held up", 1)[0]
+    assert not reply.interrupt(orphaned=True)
+    Message.objects.filter(pk=reply.pk).update(lease_until="2020-01-01T00:00Z")
+    assert reply.interrupt(orphaned=True)
+
+
+def test_a_process_does_not_take_its_own_running_replies_for_dead(chat):
+    chat.receive("Hello")
+    reply = Message.objects.claim("a process whose database was away", 1)[0]
+    Message.objects.filter(pk=reply.pk).update(lease_until="2020-01-01T00:00Z")
+    reap(alive=[reply.pk])
+    assert Message.objects.running().get() == reply
+    reap()
+    assert not Message.objects.running()
+
+
 def test_a_reply_that_another_process_still_owns_is_left_alone(chat, fake_gateway):
     chat.receive("Hello")
     Message.objects.claim("another process", 1)
@@ -367,9 +398,7 @@ def test_a_process_that_lost_its_lease_writes_nothing_more(chat, fake_gateway):
             reply = await db(Message.objects.running().select_related("chat").get)()
             await db(reply.interrupt)()  # as another process' reaper does
             gate.set()
-            async with asyncio.timeout(5):
-                while relay.running:
-                    await asyncio.sleep(0.01)
+            await idle(relay)
             hub.unsubscribe(("chat", chat.pk), published.append)
 
     run(scenario())
@@ -379,6 +408,7 @@ def test_a_process_that_lost_its_lease_writes_nothing_more(chat, fake_gateway):
     assert "no longer" not in str(published)
 
 
+@pytest.mark.thorough
 def test_a_reply_that_begins_while_others_are_written_is_not_taken_for_lost(ada, fake_gateway, monkeypatch):
     fake_gateway.script(None, answer(words("x", 40), pace=0.01))
     chats = [Chat.objects.start(ada) for _ in range(8)]
@@ -410,6 +440,25 @@ def test_a_message_stranded_behind_nothing_is_promoted(chat, fake_gateway):
     assert run(scenario()).state == "done"
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite's planner needs the index's own words")
+def test_what_is_asked_all_the_time_reads_only_what_is_not_finished(chat):
+    chat.receive("Hello")
+    plans = []
+
+    def explained(execute, sql, params, many, context):
+        if sql.startswith("SELECT"):
+            execute(f"EXPLAIN QUERY PLAN {sql}", params, many, context)
+            plans.extend(row[3] for row in context["cursor"].fetchall())
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explained):
+        reap()
+        list(metrics.Rows().collect())
+        Message.objects.claim("p", 5, {7})
+    assert "SEARCH sessions_core_message USING COVERING INDEX message_unfinished (state=?)" in plans
+    assert [plan for plan in plans if plan.startswith(("SCAN U0", "SCAN sessions_core_message"))] == []
+
+
 def test_a_drain_lets_replies_end_that_can(chat, fake_gateway):
     fake_gateway.script(None, answer(words("x", 20), pace=0.02))
 
@@ -437,6 +486,62 @@ def test_a_drain_interrupts_what_does_not_end_and_claims_nothing_new(chat, ada, 
     reply = chat.messages.replies().get()
     assert (reply.state, reply.error_code, reply.text) == ("interrupted", "shutdown", "so far")
     assert other.messages.replies().get().state == "waiting"
+
+
+def test_a_claim_under_way_when_the_drain_begins_is_given_back(chat, fake_gateway, monkeypatch):
+    under_way, drained, heard = threading.Event(), threading.Event(), []
+    real = MessageQuerySet.claim
+
+    def slow(self, *args):
+        under_way.set()
+        drained.wait(5)
+        return real(self, *args)
+
+    async def scenario():
+        async with working(fake_gateway, drain=5) as relay:
+            monkeypatch.setattr(type(Message.objects), "claim", lambda self, *args: slow(self.get_queryset(), *args))
+            await db(chat.receive)("Hello")
+            hub.subscribe("relay", heard.append)
+            while not under_way.is_set():
+                await asyncio.sleep(0.01)
+            asyncio.get_running_loop().call_later(0.2, drained.set)
+            assert not relay.running
+        hub.subscribers.clear()
+
+    run(scenario())
+    reply = chat.messages.replies().get()
+    assert (reply.state, reply.owner_process, reply.lease_until) == ("waiting", "", None)
+    assert {"type": "waiting"} in heard
+    assert not fake_gateway.requests
+
+
+def test_what_was_claimed_though_the_connection_broke_at_once_is_begun_once(chat, fake_gateway, monkeypatch):
+    real, failures = MessageQuerySet.claim, []
+
+    def breaking(self, *args):
+        claimed = real(self, *args)
+        if claimed and not failures:
+            failures.append(claimed)
+            raise OperationalError("the connection broke")
+        return claimed
+
+    monkeypatch.setattr(type(Message.objects), "claim", lambda self, *args: breaking(self.get_queryset(), *args))
+
+    async def scenario():
+        async with working(fake_gateway):
+            await db(chat.receive)("Hello")
+            return await settled(chat, timeout=5)
+
+    assert run(scenario()).state == "done"
+    assert failures and len(fake_gateway.requests) == 1
+
+
+def test_a_reply_is_asked_under_the_key_its_chat_had(chat, ada, fake_gateway):
+    main = Chat(owner=ada, openclaw_session_key=None)
+    for number, keys in {1: ("main", chat.key), 2: ("main", f"{chat.key}-c2")}.items():
+        for each, key in zip((main, chat), keys, strict=True):
+            each.key_number = number
+            assert Running(Message(chat=each, key_number=number)).key == each.wire_key == key
 
 
 def test_a_database_that_fails_for_a_moment_loses_nothing_and_doubles_nothing(chat, fake_gateway, monkeypatch):
@@ -471,6 +576,7 @@ def test_a_batch_whose_commit_was_not_heard_of_is_written_once(chat):
     assert reply.text_so_far() == ("once", 1)
 
 
+@pytest.mark.thorough
 def test_twenty_minutes_of_silence_end_in_the_whole_answer(chat, fake_gateway):
     gate = threading.Event()
     fake_gateway.script(None, [role(), delta("before "), wait(gate), delta("after"), done()])
@@ -541,10 +647,28 @@ def test_a_reply_that_cannot_be_settled_holds_up_nobody(ada, fake_gateway, monke
     assert [reply.state for reply in run(scenario())] == ["interrupted", "done"]
 
 
+@pytest.mark.thorough
+def test_a_reply_that_cannot_be_ended_at_all_is_left_to_its_lease_and_not_asked_again(chat, fake_gateway, monkeypatch):
+    def settle(self, state, **details):
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(Message, "settle", settle)
+
+    async def scenario():
+        async with working(fake_gateway) as relay:
+            await db(chat.receive)("Hello")
+            async with asyncio.timeout(10):
+                while not relay.writing.given_up:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.6)
+
+    run(scenario())
+    assert Message.objects.running().get().owner_process
+    assert len(fake_gateway.requests) == 1
+
+
 @pytest.mark.parametrize("verb", ["claim", "append", "stop_wanted"])
 def test_a_loop_that_fails_once_goes_on(chat, fake_gateway, monkeypatch, verb):
-    from sessions_core.models.message import MessageQuerySet
-
     real = getattr(MessageQuerySet, verb)
     failures = iter([True])
 
@@ -562,3 +686,81 @@ def test_a_loop_that_fails_once_goes_on(chat, fake_gateway, monkeypatch, verb):
             return await settled(chat)
 
     assert run(scenario()).state == "done"
+
+
+class TestRepliesPerPerson:
+    @pytest.fixture(autouse=True)
+    def two(self, settings):
+        settings.REPLIES_PER_USER = 2
+
+    @pytest.fixture
+    def chats(self, ada):
+        chats = [Chat.objects.start(ada) for _ in range(5)]
+        for chat in chats:
+            chat.receive("Hello")
+        return chats
+
+    def claimed(self, process="p", capacity=50):
+        begun = Message.objects.running().filter(owner_process=process).values_list("pk", flat=True)
+        return [reply.chat for reply in Message.objects.claim(process, capacity, list(begun))]
+
+    def test_the_oldest_are_written_first_and_the_others_wait(self, chats):
+        assert self.claimed() == chats[:2]
+        assert self.claimed("another process") == []
+
+    def test_one_that_waits_goes_on_when_one_ends(self, chats):
+        first, _ = Message.objects.claim("p", 50)
+        first.settle("done", process="p")
+        assert self.claimed("another process") == [chats[2]]
+
+    def test_other_people_do_not_wait(self, chats):
+        others = [Chat.objects.start(User.objects.create_user(name)) for name in ("bob", "cora")]
+        for chat in others:
+            chat.receive("Hello")
+        assert self.claimed(capacity=3) == [*chats[:2], others[0]]
+        assert self.claimed(capacity=3) == [others[1]]
+
+    def test_what_is_stopped_while_it_waits_gives_its_place_away(self, chats):
+        chats[0].messages.waiting().get().settle("stopped")
+        assert self.claimed() == chats[1:3]
+
+    def test_without_a_limit_all_are_written(self, chats, settings):
+        settings.REPLIES_PER_USER = 0
+        assert self.claimed() == chats
+
+    def test_nothing_to_claim_is_one_query_that_reads_no_ended_message(self, chat, django_assert_num_queries):
+        with django_assert_num_queries(1):
+            assert Message.objects.claim("p", 50, {5, 7}) == []
+        if connection.vendor == "sqlite":
+            assert "USING INDEX message_unfinished" in Message.objects.waiting().values("pk").explain()
+
+    def test_relays_that_look_at_the_same_time_keep_to_it(self, ada, settings):
+        settings.REPLIES_PER_USER = 3
+        for _ in range(12):
+            Chat.objects.start(ada).receive("Hello")
+        together = threading.Barrier(4)
+
+        def relay(name):
+            together.wait()
+            taken = [len(self.claimed(name)) for _ in range(3)]
+            connection.close()
+            return taken
+
+        with ThreadPoolExecutor(4) as pool:
+            taken = list(pool.map(relay, "abcd"))
+        assert sum(map(sum, taken)) == Message.objects.filter(state="streaming").count() == 3
+
+    def test_all_of_them_are_answered_two_at_a_time(self, chats, fake_gateway):
+        fake_gateway.script(None, answer(words("x", 10), pace=0.01))
+
+        async def scenario():
+            most = 0
+            async with working(fake_gateway) as relay:
+                async with asyncio.timeout(20):
+                    while await db(Message.objects.running().exists)():
+                        most = max(most, len(relay.running))
+                        await asyncio.sleep(0.01)
+            return most
+
+        assert run(scenario()) == 2
+        assert [chat.messages.replies().get().state for chat in chats] == ["done"] * 5

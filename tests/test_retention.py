@@ -8,9 +8,9 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from sessions_core import relay as relays
 from sessions_core import retention
 from sessions_core.models import By, Chat, ChatEvent, Message, Throttle, User
+from sessions_core.relay import tidying
 from sessions_core.retention import ANNOUNCED, database_time, goes_at, prune
 from tests.loops import run
 from tests.test_relay import working
@@ -270,8 +270,8 @@ class TestDaily:
     @pytest.mark.django_db(transaction=True)
     def test_the_relay_does_it_in_a_thread_of_its_own_and_survives_its_failures(self, ada, fake_gateway, monkeypatch):
         gone = chat_of(ada, deleted_at="2020-01-01T00:00Z")
-        monkeypatch.setattr(relays, "TIDY_FIRST", 0.0)
-        monkeypatch.setattr(relays, "TIDY", 0.01)
+        monkeypatch.setattr(tidying, "TIDY_FIRST", 0.0)
+        monkeypatch.setattr(tidying, "TIDY", 0.01)
         threads, real = [], retention.tidy
 
         def tidy(stopped):
@@ -294,8 +294,8 @@ class TestDaily:
 
     @pytest.mark.django_db(transaction=True)
     def test_of_two_processes_one_does_it(self, ada, fake_gateway, monkeypatch):
-        monkeypatch.setattr(relays, "TIDY_FIRST", 0.0)
-        monkeypatch.setattr(relays, "TIDY", 0.01)
+        monkeypatch.setattr(tidying, "TIDY_FIRST", 0.0)
+        monkeypatch.setattr(tidying, "TIDY", 0.01)
         looks, prunings = [], []
         real, steps = retention.tidy, retention.pruning
         monkeypatch.setattr(retention, "tidy", lambda stopped: (looks.append(1), real(stopped)))

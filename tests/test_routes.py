@@ -25,7 +25,7 @@ OWN_PAGES = {
     "commands",
 }
 OF_A_CHAT = {
-    *("messages", "stop", "retry", "queue", "read"),
+    *("messages", "stop", "retry", "regenerate", "edit", "queue", "read"),
     *("rename", "persist", "pin", "archive", "fork", "reset", "unreset", "delete", "menu", "draft"),
     *("export", "history"),
 }
@@ -33,7 +33,7 @@ OF_THE_TRASH = {"restore", "purge"}
 OF_A_TOKEN = {"revoke-token"}
 API = {"api"}  # and what is under it, below
 POSTS = {
-    *("create", "stop", "retry", "queue", "read", "logout", "make-token", "revoke-token"),
+    *("create", "stop", "retry", "regenerate", "queue", "read", "logout", "make-token", "revoke-token"),
     *("rename", "persist", "pin", "archive", "fork", "reset", "unreset", "restore", "draft"),
     *("bulk", "import", "export"),
 }

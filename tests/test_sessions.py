@@ -3,16 +3,11 @@
 import pytest
 
 from sessions_core import errors
-from sessions_core.models import By, Chat, ChatEvent, Message, User
+from sessions_core.models import By, Chat, ChatEvent, Message
 
 pytestmark = pytest.mark.django_db
 
 PROTECTED = "This is a persistent session “Work”. Use /session delete to clear it, or switch to another session."
-
-
-@pytest.fixture
-def ada():
-    return User.objects.create_user("ada")
 
 
 @pytest.fixture

@@ -9,21 +9,11 @@ from django.core.management import CommandError, call_command
 
 from sessions_core import errors
 from sessions_core.gateway import tools
-from sessions_core.models import By, Chat, ChatEvent, Message, User
+from sessions_core.models import By, Chat, ChatEvent, Message
 from tests.test_session_verbs import allow_main
 from tests.test_sessions import PROTECTED, answered
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ada():
-    return User.objects.create_user("ada")
-
-
-@pytest.fixture
-def bob():
-    return User.objects.create_user("bob")
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ def by(ada):
     return By(ada)
 
 
-@pytest.fixture
-def bob():
-    return User.objects.create_user("bob")
-
-
 def named(owner, *titles, **options):
     return [Chat.objects.start(owner, title=title, **options) for title in titles]
 

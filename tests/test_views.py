@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from django.db import OperationalError
 
 from sessions_core.models import Chat, Message, User
 
@@ -168,7 +169,8 @@ def test_stop_retry_and_queue_are_plain_forms(client, chat):
     assert client.post(f"/chats/{chat.pk}/stop/").url == back
     reply = chat.messages.get(role="assistant")
     assert reply.state == "stopped"
-    assert client.post(f"/chats/{chat.pk}/retry/", {"message": reply.pk}).url == back
+    again = client.post(f"/chats/{chat.pk}/retry/", {"message": reply.pk})
+    assert again.url == f"{back}#message-{chat.messages.running().get().pk}"
     send(client, chat, "two")
     queued = chat.messages.get(state="queued")
     assert client.post(f"/chats/{chat.pk}/queue/", {"cancel": queued.pk}).url == back
@@ -278,3 +280,28 @@ def test_the_demo_is_named_as_long_as_no_gateway_is_set(client, chat, settings):
     assert "Demo gateway" in client.get("/chat/").content.decode()
     settings.OPENCLAW_GATEWAY_URL = "http://127.0.0.1:1"
     assert "Demo gateway" not in client.get("/chat/").content.decode()
+
+
+class TestBusyDatabase:
+    @pytest.fixture(autouse=True)
+    def locked(self, monkeypatch, chat):
+        def locked(*args, **kwargs):
+            raise OperationalError("database is locked")
+
+        monkeypatch.setattr(Chat, "receive", locked)
+
+    def test_the_page_s_script_is_told_to_send_it_again(self, client, chat):
+        answer = send(client, chat, "Hello", HTMX)
+        assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+        assert answer["Content-Type"].startswith("text/plain")
+        assert answer.content.decode() == "The database is busy and nothing was changed. Try again in a moment."
+
+    def test_without_javascript_it_is_a_page_that_leads_back(self, client, chat):
+        answer = send(client, chat, "Hello", {"Accept": "text/html"})
+        assert answer.status_code == 503
+        assert "go back: what you typed is still there" in answer.content.decode()
+
+    def test_what_is_broken_otherwise_is_no_matter_of_patience(self, client, chat, monkeypatch):
+        monkeypatch.setattr(Chat, "receive", lambda *args: 1 / 0)
+        client.raise_request_exception = False
+        assert send(client, chat, "Hello").status_code == 500

@@ -4,7 +4,7 @@ import json
 from typing import Any, NoReturn
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
@@ -73,6 +73,7 @@ HANDLERS: dict[type[Exception], Any] = {
     ObjectDoesNotExist: refusals.not_there,
     HttpError: refused_by_library,
     ValidationError: not_valid,
+    OperationalError: refusals.busy,
     Exception: refusals.failed,
 }
 
@@ -226,7 +227,7 @@ def get_messages(request: Request, key: str, where: Query[shapes.Where]):
 def send_message(request: Request, key: str, data: shapes.NewMessage):
     """Answers at once; the reply is written meanwhile, and read with GET. A slash command is answered by a notice."""
     message = find(request, key).receive(data.text, data.client_id, acting(request, source="api"))
-    reply = message.versions.order_by("version", "pk").last()
+    reply = message.versions.exclude(role=Message.Role.USER).order_by("version", "pk").last()
     answered = shapes.Reply(id=reply.pk, state=reply.state) if reply else None
     return Status(202, shapes.Sent(message=shapes.Turn.of(message), reply=answered))
 

@@ -8,7 +8,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from sessions_core.errors import Refusal
 
-RETRY_AFTER = "60"  # seconds: the shortest window a limit counts in
+from ..middleware import BUSY
+
+RETRY_AFTER = {429: "60", 503: "2"}  # seconds: the shortest window a limit counts in; a busy database
 FIELDS = {"title": "name"}  # where a call's field has another name than the form's
 LONGEST_FIELD = 100  # characters of a field's name that are told back
 
@@ -17,8 +19,8 @@ log = logging.getLogger(__name__)
 
 def refusal(status: int, code: str, message: str, field: str | None = None) -> JsonResponse:
     answer = JsonResponse({"error": {"code": code, "message": message, "field": field}}, status=status)
-    if status == 429:
-        answer["Retry-After"] = RETRY_AFTER
+    if status in RETRY_AFTER:
+        answer["Retry-After"] = RETRY_AFTER[status]
     return answer
 
 
@@ -35,6 +37,11 @@ def code_of(kind: type[Refusal]) -> str:
 def not_there(request: HttpRequest, error: ObjectDoesNotExist) -> HttpResponse:
     """Foreign, deleted and missing are the same."""
     return refusal(404, "not_found", "There is no such session.")
+
+
+def busy(request: HttpRequest, error: Exception) -> HttpResponse:
+    log.warning("%s %s could not use the database: %s", request.method, request.path, error)
+    return refusal(503, "busy", BUSY)
 
 
 def failed(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
+from django.conf import settings
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, model_validator
 from pydantic.alias_generators import to_camel
 
@@ -67,7 +68,7 @@ class Reset(Body):
 class NewMessage(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "When does my train leave?"}]})
 
-    text: Text = Field(description="At most 100,000 characters.")
+    text: Text = Field(description=f"At most {settings.MESSAGE_MAX_LENGTH:,} characters.")
     client_id: uuid.UUID = Field(LEFT_OUT, description="An id of your making: the same again is the same message.")
 
 
@@ -142,8 +143,9 @@ class Turn(Shape):
     text: str = Field(description="Markdown; of a reply that streams, what there is of it.")
     seq: int | None = Field(description="Its place; null while it waits in line.")
     chapter: int
-    version: int = Field(description="Counts the answers to the same message, from 1.")
-    reply_to: int | None = Field(description="Of a reply: the id of the message it answers.")
+    version: int = Field(description="Counts the answers to the same message, and what it was edited to, from 1.")
+    reply_to: int | None = Field(None, description="Of a reply: the id of the message it answers.")
+    version_of: int | None = Field(None, description="Of an edited message: the id of the one first sent.")
     client_id: uuid.UUID | None
     error: Failure | None = Field(description="Why a reply failed or was interrupted.")
     created_at: datetime
@@ -155,11 +157,13 @@ class Turn(Shape):
         fields: dict[str, Any] = {name: getattr(message, name) for name in kept}
         failure = Failure(code=message.error_code, message=message.error_text) if message.error_code else None
         text = message.text_so_far()[0] if message.running else message.text
-        return cls(text=text, reply_to=message.parent_id, error=failure, **fields)
+        edited = message.role == Message.Role.USER
+        fields["version_of" if edited else "reply_to"] = message.parent_id
+        return cls(text=text, error=failure, **fields)
 
 
 class Turns(Shape):
-    messages: list[Turn] = Field(description="Oldest first, each reply in its newest version.")
+    messages: list[Turn] = Field(description="Oldest first, everything in its newest version.")
     pending: list[Turn] = Field(description="Messages that wait in line; they have no place yet.")
     older: int | None = Field(description="Give it as before to get what came earlier; null at the beginning.")
 

@@ -7,13 +7,14 @@ from django.utils.dateformat import format as date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from chatapp import markdown
+from chatapp import listing, markdown
 from sessions_core import retention
 from sessions_core.blocks import BlockSplitter
 from sessions_core.models import Chat, Message
 from sessions_core.text import utf16_length
 
 register = template.Library()
+register.filter("face", listing.face)
 
 
 @register.filter
@@ -35,7 +36,7 @@ def body(message: Message) -> SafeString:
 
 def live_body(message: Message) -> SafeString:
     """A reply being written: its complete blocks, then the rest as text, and where the live text goes on."""
-    text, seq = message.text_so_far()
+    text, seq = ("", 0) if message.state == Message.State.WAITING else message.text_so_far()
     closed = BlockSplitter().feed(text)
     return format_html(
         '<live-reply data-seq="{}" data-upto="{}" data-length="{}"><div data-part="blocks">{}</div>'

@@ -28,7 +28,7 @@ def bad(name: str, says: str, remedy: str) -> Finding:
 
 def examine() -> Iterator[Finding]:
     """One finding after the other, as they are made; the last ones talk to the gateway and may take a minute."""
-    from . import here, upstream, web
+    from . import here, plain, upstream, web
 
     stored = list(here.database())
     yield from stored
@@ -36,7 +36,9 @@ def examine() -> Iterator[Finding]:
         yield from here.processes()
     yield from here.redis()
     yield from web.pages()
-    if settings.OPENCLAW_GATEWAY_URL:
+    if settings.GATEWAY_KIND == "openai":
+        yield from plain.server()
+    elif settings.OPENCLAW_GATEWAY_URL:
         yield from upstream.gateway()
     else:
         yield note("gateway", "No gateway is set: the demo answers.", "Set OPENCLAW_GATEWAY_URL and its token.")

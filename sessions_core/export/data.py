@@ -48,13 +48,16 @@ def in_order(chat: Chat):
 
 def message_data(message: Message, numbers: dict[int, int]) -> dict[str, Any]:
     failed = message.error_code or message.error_text
+    parent = numbers.get(message.parent_id or 0)
+    edited = message.role == Message.Role.USER
     return {
         "chapter": message.chapter,
         "role": message.role,
         "state": message.state,
         "text": message.text_so_far()[0] if message.running else message.text,
         "version": message.version,
-        "answers": numbers.get(message.parent_id or 0),
+        "answers": None if edited else parent,
+        "edits": parent if edited else None,
         "parts": message.parts,
         "error": {"code": message.error_code, "text": message.error_text} if failed else None,
         "usage": message.usage,

@@ -16,8 +16,8 @@ RAW_HTML = re.compile(r"^ {0,3}<(!|\?|script|pre|style|textarea)", re.IGNORECASE
 
 
 def as_markdown(chat: Chat) -> str:
-    """Times are in the present time zone; of a reply's versions the newest is told."""
-    messages = list(chat.messages.shown().newest_versions().defer("html"))
+    """Times are in the present time zone; what a newer version has replaced is not told."""
+    messages = list(chat.messages.shown().current().defer("html"))
     began, now = date_of(chat.created_at), date_of(timezone.now())
     zone = plain(timezone.get_current_timezone_name())
     parts = [f"# {plain(chat.name)}", f"*Begun on {began}, exported on {now}, times in {zone}*"]

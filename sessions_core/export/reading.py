@@ -10,14 +10,15 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from .. import errors
-from ..gateway import MAX_REPLY, tools
+from ..gateway import tools
 from ..hub import hub
 from ..models import By, Chat, Message, PastTitle, User
 from ..models.names import KEY_PREFIX, MAX_FOLDED, checked_name, folded, free_name
 from ..models.turns import CARRIED
-from ..text import MAX_MESSAGE, clean_name, clean_text
+from ..text import clean_name, clean_text
 from .data import FORMAT, VERSION
 from .fields import Fields
+from .versions import name_what_replaced, read_parent
 
 LARGEST = 100_000_000  # bytes
 MOST_CHATS = 200
@@ -117,7 +118,7 @@ def read_chat(owner: User, number: int, value: Any) -> tuple[Chat, list[str], li
         pinned=fields.take("pinned", bool),
         archived_at=fields.time_or_none("archived_at"),
         chapter=fields.number("chapter", 1, MOST_MESSAGES),
-        draft=fields.text("draft", MAX_MESSAGE),
+        draft=fields.text("draft", settings.MESSAGE_MAX_LENGTH),
         created_at=fields.time("created_at"),
         last_active_at=fields.time("last_active_at"),
     )
@@ -180,7 +181,7 @@ def read_message(fields: Fields, chat: Chat, before: list[Message]) -> Message:
         state=NOW_CALLED.get(state, state),
         text=read_text(fields, role),
         version=fields.number("version", 1, MOST_MESSAGES),
-        parent=read_question(fields, role, before),
+        parent=read_parent(fields, role, before),
         parts=fields.plain("parts", list, MOST_OF_PARTS),
         usage=fields.plain("usage", dict, MOST_OF_PARTS, optional=True),
         created_at=fields.time("created_at"),
@@ -192,21 +193,11 @@ def read_message(fields: Fields, chat: Chat, before: list[Message]) -> Message:
 
 def read_text(fields: Fields, role: str) -> str:
     if role != Role.USER:
-        return fields.text("text", MAX_REPLY)
+        return fields.text("text", settings.REPLY_MAX_LENGTH)
     try:
         return Chat.checked_text(fields.take("text", str))
     except (errors.EmptyMessage, errors.MessageTooLong) as refusal:
         raise fields.wrong(f": {refusal}") from None
-
-
-def read_question(fields: Fields, role: str, before: list[Message]) -> Message | None:
-    number = fields.take("answers", int, optional=True)
-    if number is None:
-        return None
-    question = before[number - 1] if 1 <= number <= len(before) else None
-    if role == Role.USER or question is None or (question.role, question.state) != (Role.USER, State.SENT):
-        raise fields.wrong(f": message {number:,} is no question before it that it could answer.")
-    return question
 
 
 def read_error(fields: Fields) -> dict[str, str]:
@@ -227,10 +218,19 @@ def store(by: By, chat: Chat, old_names: list[str], messages: list[Message]) -> 
     chat.title_key = folded(chat.title)
     chat.save(force_insert=True)
     PastTitle.objects.bulk_create(PastTitle(chat=chat, title_key=name) for name in old_names)
-    Message.objects.bulk_create([m for m in messages if m.parent is None], BATCH)
-    replies = [m for m in messages if m.parent is not None]
-    for reply in replies:
-        reply.parent = reply.parent  # its id is known only now
-    Message.objects.bulk_create(replies, BATCH)
+    store_messages(messages)
     chat.log("imported", by, messages=len(messages))
     return chat
+
+
+def store_messages(messages: list[Message]) -> None:
+    """First questions, then their later versions, then what answers either: the id of a parent is known only then."""
+    depths: list[list[Message]] = [[], [], []]
+    for message in messages:
+        depths[0 if message.parent is None else 1 if message.role == Role.USER else 2].append(message)
+    for depth in depths:
+        for message in depth:
+            message.parent = message.parent
+        Message.objects.bulk_create(depth, BATCH)
+    replaced = name_what_replaced(message for message in messages if message.seq)
+    Message.objects.bulk_update(replaced, ["replaced_by"], BATCH)

@@ -1,23 +1,28 @@
 """The gateway: with its two neighbours the only code that knows the wire."""
 
 import asyncio
-import re
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import cached_property
 from typing import Any
+
+from django.conf import settings
 
 from ..secrets import redact
 from .errors import (
     AuthRefused,
     BadReply,
     Busy,
+    ContextFull,
     CutOff,
     Down,
     Empty,
     Failed,
+    FellSilent,
     GatewayError,
+    NoModel,
     NotOffered,
+    NoWord,
     Rejected,
     StartTimeout,
     TooLarge,
@@ -27,19 +32,27 @@ from .errors import (
     from_connection,
     from_status,
 )
+from .kinds import WIRE_KEY, Kind, OpenClaw, Plain
 from .reading import Reply, events, whole
 
 __all__ = [
+    "WIRE_KEY",
     "AuthRefused",
     "BadReply",
     "Busy",
+    "ContextFull",
     "CutOff",
     "Down",
     "Empty",
     "Failed",
+    "FellSilent",
     "Gateway",
     "GatewayError",
+    "NoModel",
+    "NoWord",
     "NotOffered",
+    "OpenClaw",
+    "Plain",
     "Rejected",
     "Reply",
     "StartTimeout",
@@ -49,52 +62,48 @@ __all__ = [
     "UpstreamError",
 ]
 
-CONNECT_TIMEOUT = 10  # seconds
-START_TIMEOUT = 300  # seconds until the response's headers
-TOTAL_TIMEOUT = 24 * 3600  # seconds; silence in between is patience: an agent's tool may run for an hour
-MAX_REPLY = 2_000_000  # characters
-MAX_EVENTS = 200_000
-WIRE_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
 
 class Gateway:
-    """An OpenClaw gateway at an address, spoken to as the OpenAI SDK speaks, one connection per reply."""
+    """A server at an address, spoken to as the OpenAI SDK speaks, one connection per reply.
+
+    There is a limit until the response's headers and one in total; for silence in between the kind of server has one.
+    """
 
     def __init__(
         self,
         url: str,
         token: str,
+        kind: Kind | None = None,
         *,
-        start_timeout: float = START_TIMEOUT,
-        total_timeout: float = TOTAL_TIMEOUT,
+        start_timeout: float | None = None,
+        total_timeout: float | None = None,
     ):
         self.url = url
         self.token = token
-        self.start_timeout = start_timeout
-        self.total_timeout = total_timeout
+        self.kind = kind or OpenClaw()
+        self.start_timeout = settings.GATEWAY_START_SECONDS if start_timeout is None else start_timeout
+        self.total_timeout = settings.GATEWAY_TOTAL_SECONDS if total_timeout is None else total_timeout
 
     async def stream(self, turns: list[dict[str, str]], key: str, agent: str, reply: Reply) -> AsyncGenerator[str]:
         """The text of the reply in pieces as they come; closing the iterator stops the run on the gateway.
 
         Raises a GatewayError; `reply` is filled on the way.
         """
-        async with self._open(turns, key, agent) as response:
-            async for text in self._read(response, reply):
-                yield text
+        try:
+            async with self._open(turns, key, agent) as response:
+                async for text in self._read(response, reply):
+                    yield text
+        except GatewayError as error:
+            raise self.kind.explained(error) from None
 
     def _open(self, turns: list[dict[str, str]], key: str, agent: str) -> "_Open":
-        if not WIRE_KEY.fullmatch(key):
-            raise Rejected(f"The session key {key!r} does not fit the gateway.")
+        model, headers = self.kind.address(key, agent)
         create = self.client.chat.completions.with_streaming_response.create(
-            model=f"openclaw:{key}",
-            messages=turns,
+            model=model,
+            messages=[],
             stream=True,
-            stream_options={"include_usage": True},
-            extra_headers={
-                "x-openclaw-agent-id": agent,
-                "x-openclaw-session-key": f"agent:{agent}:{key}",
-                "accept-encoding": "identity",
-            },
+            extra_body={"messages": turns, "stream_options": {"include_usage": True}},  # which no type is looked up for
+            extra_headers=headers | {"accept-encoding": "identity"},
         )
         return _Open(create, self.start_timeout)
 
@@ -108,12 +117,12 @@ class Gateway:
             named = redact(form)[:100] or "something without a type"
             raise BadReply(f"The gateway answered with {named}, not with a reply.")
         try:
-            async for text in pieces(response.http_response.aiter_raw(), reply):
-                fitting = text[: MAX_REPLY - reply.characters]
+            async for text in self.kind.listen(pieces(response.http_response.aiter_raw(), reply), reply):
+                fitting = text[: settings.REPLY_MAX_LENGTH - reply.characters]
                 reply.characters += len(fitting)
                 if fitting:
                     yield fitting
-                if len(fitting) < len(text) or reply.events > MAX_EVENTS:
+                if len(fitting) < len(text) or reply.events > settings.REPLY_MAX_EVENTS:
                     raise TooLarge
         except httpx2.RequestError:
             if not reply.finished:  # what breaks after the end was said breaks nothing
@@ -134,7 +143,7 @@ class Gateway:
         http_client = DefaultAioHttpClient(
             follow_redirects=False,
             trust_env=False,
-            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),
+            timeout=httpx2.Timeout(None, connect=settings.GATEWAY_CONNECT_SECONDS),
             transport=AiohttpTransport(client=_session),
             event_hooks={"response": [_refuse_compressed]},
         )

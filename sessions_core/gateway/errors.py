@@ -6,13 +6,17 @@ GatewayError                 state        may be tried again by itself
 ├── Down                     failed       yes: 503
 ├── AuthRefused              failed       no: 401, 403
 ├── NotOffered               failed       no: 404, 405
+│   └── NoModel
 ├── Rejected                 failed       no: 400, 413 and other 4xx
+│   └── ContextFull
 ├── Failed                   failed       no: 5xx, it may have seen the message
 ├── BadReply                 failed       no: not a chat completion
 ├── Empty                    failed       no: ended without a word
 ├── UpstreamError            failed       no: an error event in the stream
 ├── StartTimeout             failed       no: no answer at all
+├── NoWord                   failed       no: silent after it began
 └── CutOff                   interrupted  no: ended before its end
+    ├── FellSilent
     ├── TooLarge
     └── TotalTimeout
 """
@@ -37,9 +41,10 @@ class GatewayError(Exception):
     safe_to_repeat = False  # only where the gateway cannot have accepted the turn
     says = "The gateway failed; it may have seen your message."
 
-    def __init__(self, says: str = "", retry_after: float | None = None) -> None:
+    def __init__(self, says: str = "", retry_after: float | None = None, words: str = "") -> None:
         super().__init__(says or self.says)
         self.retry_after = retry_after
+        self.words = words  # what the server said about it
 
 
 class Unreachable(GatewayError):
@@ -70,9 +75,20 @@ class NotOffered(GatewayError):
     says = "The gateway does not offer this service; an administrator has to enable its chat completions endpoint."
 
 
+class NoModel(NotOffered):
+    says = "an administrator has to set GATEWAY_MODEL to one it has. `manage.py doctor` lists them."
+
+
 class Rejected(GatewayError):
     code = "rejected"
     says = "The gateway did not accept this message."
+
+
+class ContextFull(Rejected):
+    says = (
+        "The conversation is longer than the model takes. Start a new chapter, or let an administrator set "
+        "GATEWAY_CONTEXT_TOKENS to what the model has."
+    )
 
 
 class Failed(GatewayError):
@@ -99,10 +115,20 @@ class StartTimeout(GatewayError):
     says = "The gateway took the message but did not begin to answer."
 
 
+class NoWord(GatewayError):
+    code = "timeout_idle"
+    says = "The model began to answer but sent no word."
+
+
 class CutOff(GatewayError):
     code = "cut_off"
     state = "interrupted"
     says = "The reply was cut off; what arrived is kept."
+
+
+class FellSilent(CutOff):
+    code = "timeout_idle"
+    says = "The model fell silent in the middle of its reply; what arrived is kept."
 
 
 class TooLarge(CutOff):
@@ -132,12 +158,13 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> GatewayEr
             "The gateway answered with a redirect; its address in OPENCLAW_GATEWAY_URL is not the right one."
         )
     kind = BY_STATUS.get(status) or (Failed if status >= 500 else Rejected)
-    if kind is Busy:
-        seconds = _retry_after(headers.get("retry-after", ""))
-        return Busy(f"The assistant is busy. Try again in {seconds:.0f} s." if seconds else "", retry_after=seconds)
-    if kind is Rejected:
-        return Rejected(f"{Rejected.says} It says: {words_of(body)}" if words_of(body) else "")
-    return kind(retry_after=_retry_after(headers.get("retry-after", "")))
+    words, seconds = words_of(body), _retry_after(headers.get("retry-after", ""))
+    says = ""
+    if kind is Busy and seconds:
+        says = f"The assistant is busy. Try again in {seconds:.0f} s."
+    if kind is Rejected and words:
+        says = f"{Rejected.says} It says: {words}"
+    return kind(says, seconds, words)
 
 
 def from_connection(error: Exception) -> GatewayError:
@@ -160,5 +187,5 @@ def words_of(body: Any) -> str:
     """What an error body says, at most 300 characters, without credentials."""
     if isinstance(body, dict):
         body = body.get("error", body)
-        body = body.get("message", "") if isinstance(body, dict) else body
+        body = (body.get("message") or body.get("detail") or "") if isinstance(body, dict) else body
     return clean_text(redact(str(body or "")))[:300]

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from django.conf import settings
 
 from ..sse import EventDecoder, LineTooLong
 from ..text import StreamCleaner, clean_text
 from .errors import BadReply, TooLarge, UpstreamError, words_of
 
-MAX_WHOLE = 8_000_000  # bytes of an answer that is no stream
 MAX_MALFORMED = 20  # events
 
 
@@ -30,7 +30,7 @@ class Reply:
 
 async def events(raw: AsyncIterator[bytes], reply: Reply) -> AsyncIterator[str]:
     """Text out of an event stream; ends at [DONE], and what follows that is not read."""
-    decoder = EventDecoder()
+    decoder = EventDecoder(settings.REPLY_MAX_LINE)
     try:
         async for piece in raw:
             for data in decoder.feed(piece):
@@ -41,7 +41,7 @@ async def events(raw: AsyncIterator[bytes], reply: Reply) -> AsyncIterator[str]:
                 if data.strip():  # an empty event is how some servers keep the connection open
                     yield _text_of(data, reply)
     except LineTooLong:
-        raise BadReply("The gateway sent a line of more than a megabyte.") from None
+        raise BadReply(f"The gateway sent a line of more than {settings.REPLY_MAX_LINE:,} bytes.") from None
     yield reply.cleaner.end()
 
 
@@ -50,7 +50,7 @@ async def whole(raw: AsyncIterator[bytes], reply: Reply) -> AsyncIterator[str]:
     body = b""
     async for piece in raw:
         body += piece
-        if len(body) > MAX_WHOLE:
+        if len(body) > 4 * settings.REPLY_MAX_LENGTH:
             raise TooLarge
     document = _json(body.decode(errors="replace"))
     if document is None:
@@ -71,9 +71,10 @@ def _text_of(data: str, reply: Reply) -> str:
 
 
 def _text_in(document: dict[str, Any], part: str, reply: Reply) -> str:
-    """Choice 0's content; the rest of what a chunk may carry (tool calls, other choices) is not text."""
-    if document.get("error"):
-        raise UpstreamError(f"{UpstreamError.says} It says: {words_of(document)}")
+    """Choice 0's content; the rest of what a chunk may carry (reasoning, tool calls, other choices) is not text."""
+    if document.get("error") or document.get("object") == "error":
+        words = words_of(document)
+        raise UpstreamError(f"{UpstreamError.says} It says: {words}", words=words)
     reply.upstream_id = reply.upstream_id or clean_text(str(document.get("id") or ""))[:200]
     if isinstance(document.get("usage"), dict):
         reply.usage = {

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.asyncio import async_unsafe
 
-from . import CONNECT_TIMEOUT, WIRE_KEY
+from . import WIRE_KEY, kinds
 from .errors import (
     AuthRefused,
     BadReply,
@@ -77,13 +77,26 @@ def forget_session(key: str, agent: str) -> None:
 
 def listed_agents() -> list[str]:
     """The agents as the gateway lists them now. Raises a GatewayError."""
-    return _listed(_ask("GET", "/v1/models", None, AGENTS_TIMEOUT))
+    ids = [str(model.get("id")) for model in listed_models()]
+    names = [name.removeprefix("openclaw/") for name in ids if name.startswith("openclaw/")]
+    # OpenClaw's agents have names of the same form as a session's key.
+    return [name for name in dict.fromkeys(names) if WIRE_KEY.fullmatch(name) and name != "default"]
+
+
+def listed_models() -> list[dict[str, Any]]:
+    """The models as the server lists them now, as it describes them. Raises a GatewayError."""
+    answer = _ask("GET", "/v1/models", None, AGENTS_TIMEOUT)
+    models = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(models, list):
+        raise BadReply("The gateway did not answer with a list of models.")
+    return [model for model in models if isinstance(model, dict)]
 
 
 def agents() -> list[str]:
     """The agents to choose from, the configured one first; only that one while the gateway does not list them."""
     configured = settings.OPENCLAW_AGENT_ID
-    return [configured, *(agent for agent in _remembered() if agent != configured)]
+    listed = _remembered() if kinds.configured().has_agents else []
+    return [configured, *(agent for agent in listed if agent != configured)]
 
 
 def forget_agents() -> None:
@@ -109,16 +122,6 @@ def _look() -> tuple[float, list[str]]:
         return FAILURE_KEPT, []
 
 
-def _listed(answer: Any) -> list[str]:
-    models = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(models, list):
-        raise BadReply("The gateway did not answer with a list of models.")
-    ids = [str(model.get("id")) for model in models if isinstance(model, dict)]
-    names = [name.removeprefix("openclaw/") for name in ids if name.startswith("openclaw/")]
-    # OpenClaw's agents have names of the same form as a session's key.
-    return [name for name in dict.fromkeys(names) if WIRE_KEY.fullmatch(name) and name != "default"]
-
-
 @async_unsafe("This waits for the gateway, and the demo for this very loop: call it from a thread.")
 def _ask(method: str, path: str, content: Any, seconds: float) -> Any:
     """The parsed answer to one request, on a connection of its own."""
@@ -126,7 +129,7 @@ def _ask(method: str, path: str, content: Any, seconds: float) -> Any:
 
     url, token = _address()
     headers = {"authorization": f"Bearer {token or 'none'}", "accept-encoding": "identity"}
-    timeout = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT))
+    timeout = httpx2.Timeout(seconds, connect=min(seconds, settings.GATEWAY_CONNECT_SECONDS))
     try:
         with (
             httpx2.Client(trust_env=False, follow_redirects=False, timeout=timeout) as client,
@@ -149,7 +152,7 @@ def _address() -> tuple[str, str]:
 def _answer(response: Any, until: float) -> Any:
     answer = _parsed(_body(response, until))
     if not response.is_success:
-        raise _refusal(response, answer)
+        raise kinds.configured().explained(_refusal(response, answer))
     return answer
 
 

@@ -10,19 +10,17 @@ from django.db.models import F, Max, Q
 from django.db.models.functions import Length, Now
 from django.utils import timezone
 
-from .. import errors, slash
+from .. import errors
+from ..gateway import kinds
 from ..hub import hub
-from ..text import MAX_MESSAGE, MAX_NAME, clean_name, clean_text, has_visible
-from . import reading, session
+from ..text import MAX_NAME
+from . import asking, line, reading, session, versions
 from .chats import ChatQuerySet
 from .event import By, ChatEvent
-from .message import Message
-from .names import KEY_PREFIX, MAIN, MAX_FOLDED, folded, reserved
+from .names import KEY_PREFIX, MAIN, MAX_FOLDED
 from .user import User
 
 KEY_LENGTH = len(KEY_PREFIX) + 36
-MAX_QUEUED = 5
-AUTO_TITLE = 60  # characters
 
 models.CharField.register_lookup(Length)
 
@@ -58,6 +56,7 @@ class Chat(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = ChatQuerySet.as_manager()
+    situation: line.Situation  # while it changes
 
     # What can be done with it as a session.
     rename = session.rename
@@ -73,8 +72,33 @@ class Chat(models.Model):
     purge = session.purge
     give = session.give
 
+    # What is said in it.
+    receive = asking.receive
+    checked_text = staticmethod(asking.checked_text)
+    stop = asking.stop
+    notice = asking.notice
+    last_seq = asking.last_seq
+    _title_from = asking.title_from
+    _store = asking.store
+    _place = asking.place
+    _ask = asking.ask
+
+    # What waits to be said.
+    line_up = line.line_up
+    promote = line.promote
+    resume_queue = line.resume_queue
+    cancel_queued = line.cancel_queued
+    hold_queue = line.hold_queue
+
+    # What is said anew.
+    retry = versions.retry
+    regenerate = versions.regenerate
+    edit = versions.edit
+
     # What its reader has of it.
     conversation = reading.conversation
+    just_said = reading.just_said
+    looked_back = reading.looked_back
     earlier_chapters = reading.earlier_chapters
     mark_read = reading.mark_read
     keep_draft = reading.keep_draft
@@ -130,81 +154,45 @@ class Chat(models.Model):
 
     @property
     def wire_key(self) -> str:
-        """The key of the present memory: a suffix tells later chapters and regenerated paths from the first."""
-        return self.key if self.key_number == 1 or self.is_main else f"{self.key}-c{self.key_number}"
+        """The key of the present memory."""
+        return self.key_of_memory(self.key_number)
+
+    def key_of_memory(self, number: int) -> str:
+        """A suffix tells later chapters and regenerated paths from the first; the main session is only one."""
+        return self.key if number == 1 or self.is_main else f"{self.key}-c{number}"
 
     @contextmanager
-    def changing(self, **fields) -> Iterator[None]:
+    def changing(
+        self, among: models.QuerySet["Chat"] | None = None, client_id: uuid.UUID | None = None, **fields
+    ) -> Iterator[None]:
         """One transaction that changes what this chat shows, announced when it is committed.
 
         It begins by bumping rev: on PostgreSQL that row is the lock order, without which a queued message can strand
-        behind a finished reply. The owner's rev follows at the end, never before the chat's.
+        behind a finished reply. The owner's rev follows at the end, never before the chat's. It must be `among`
+        these, and nothing but its id need be known before.
         """
         with transaction.atomic():
-            if not Chat.objects.filter(pk=self.pk).update(rev=F("rev") + 1, **fields):
+            chats = Chat.objects.all() if among is None else among
+            if not chats.filter(pk=self.pk).update(rev=F("rev") + 1, **fields):
                 raise Chat.DoesNotExist
-            self.refresh_from_db()
+            self._read(client_id)
             yield
             User.count_list_change(self.owner_id)
             transaction.on_commit(partial(hub.chat_changed, self.pk, self.rev, self.owner_id), robust=True)
 
-    # --- the conversation
+    def _read(self, client_id: uuid.UUID | None) -> None:
+        """As it stands in the database, and the situation in it."""
+        found = Chat.objects.with_situation(client_id).get(pk=self.pk)
+        self._state.fields_cache.clear()
+        for field in self._meta.concrete_fields:
+            setattr(self, field.attname, getattr(found, field.attname))
+        self.situation = line.Situation(found.last_place or 0, found.replying, found.queued, found.held, found.known)
 
-    def receive(self, text: str, client_id: uuid.UUID | None = None, by: By | None = None) -> Message:
-        """Take a message: stored once per client id, answered at once or, while a reply runs, in its turn.
-
-        A command is obeyed at once and answered by a notice; the agent never hears of either.
-        """
-        text = self.checked_text(text)
-        if call := slash.parsed(text):
-            call.prepare()
-        with self.changing(draft="", **({} if call else {"last_active_at": Now(), "archived_at": None})):
-            if client_id and (known := self.messages.filter(client_id=client_id).first()):
-                return known
-            if call:
-                return self._obey(call, client_id, by or By(self.owner, "slash"))
-            if by:
-                by.count("message", settings.MESSAGE_RATE, "These are too many messages in a short time.")
-            return self._take(slash.unescaped(text), client_id)
-
-    def _obey(self, call: slash.Call, client_id: uuid.UUID | None, by: By) -> Message:
-        """The notice has its place before the command acts, so that what comes of it, say a chapter, begins after."""
-        asked = Message(role=Message.Role.USER, text=call.text, client_id=client_id)
-        notice = Message(role=Message.Role.NOTICE, parent=asked)
-        self._place(asked, Message.State.SENT)
-        self._place(notice, Message.State.SENT)
-        try:
-            with transaction.atomic():
-                answer = call.answer(slash.Asker(self.owner, by, self, client_id))
-        except errors.Refusal as refusal:
-            self.refresh_from_db()
-            answer = slash.Answer(str(refusal), refusal.offers)
-        notice.text, notice.parts = answer.text, answer.parts
-        notice.save(update_fields=["text", "parts"])
-        return asked
-
-    @staticmethod
-    def checked_text(text: str) -> str:
-        text = clean_text(text)
-        if not has_visible(text):
-            raise errors.EmptyMessage
-        if len(text) > MAX_MESSAGE:
-            raise errors.MessageTooLong(len(text), MAX_MESSAGE)
-        return text
-
-    def _take(self, text: str, client_id: uuid.UUID | None) -> Message:
-        self.check_right()
-        message = Message(role=Message.Role.USER, text=text, client_id=client_id)
-        if not self.title and not self.is_main:
-            self._title_from(text)
-        if not self.messages.running().exists():
-            self._place(message, Message.State.SENT)
-            self._ask(message)
-        elif self.messages.pending().count() < MAX_QUEUED:
-            self._store(message, Message.State.QUEUED)
-        else:
-            raise errors.QueueFull(MAX_QUEUED)
-        return message
+    @property
+    def in_reach(self) -> bool:
+        return not self.is_main or (
+            kinds.configured().has_agents and self.owner.has_perm("sessions_core.use_main_session")
+        )
 
     def check_right(self) -> None:
         """The main session is everybody's: who may not use it any more can only read what was said here."""
@@ -212,102 +200,17 @@ class Chat(models.Model):
             raise errors.NotAllowed("The agent's main session is not open to you any more. Start a new chat instead.")
 
     @property
-    def in_reach(self) -> bool:
-        return not self.is_main or self.owner.has_perm("sessions_core.use_main_session")
-
-    def _title_from(self, text: str) -> None:
-        line = clean_name(text.strip().split("\n")[0][: AUTO_TITLE * 2])
-        if reserved(line):
-            line = f"“{line}”"
-        self.title = line if len(line) <= AUTO_TITLE else line[: AUTO_TITLE - 1].rsplit(" ", 1)[0] + "…"
-        self.title_key = folded(self.title)
-        self.persistent = bool(self.title) and settings.SESSION_DEFAULT_PERSISTENT
-        self.save(update_fields=["title", "title_key", "persistent"])
-
-    def _store(self, message: Message, state: str) -> None:
-        message.chat = self
-        message.state, message.chapter, message.key_number = state, self.chapter, self.key_number
-        message.save()
-
-    def _place(self, message: Message, state: str) -> None:
-        """Store a message at the end of the conversation."""
-        message.seq = self.last_seq() + 1
-        self._store(message, state)
-
-    def last_seq(self) -> int:
-        return self.messages.aggregate(last=Max("seq"))["last"] or 0
-
-    def _ask(self, question: Message, version: int = 1) -> Message:
-        reply = Message(role=Message.Role.ASSISTANT, parent=question, version=version)
-        self._place(reply, Message.State.WAITING)
-        transaction.on_commit(hub.reply_waiting, robust=True)
-        return reply
-
-    def line_up(self, after: str) -> None:
-        """Inside the transaction that ended a reply: what waits goes on, or is held when the reply went wrong."""
-        if after in (Message.State.DONE, Message.State.STOPPED):
-            self.promote()
-        else:
-            self.hold_queue()
-
-    def promote(self) -> None:
-        """Ask the first message in line; it takes its place only now, so reply 2 never lands after question 3."""
-        if not self.in_reach:
-            return self.hold_queue()
-        first = self.messages.filter(state=Message.State.QUEUED).order_by("pk").first()
-        if first and not self.messages.running().exists():
-            self._place(first, Message.State.SENT)
-            self._ask(first)
-
-    def resume_queue(self) -> None:
-        """Send what was held after a failure."""
-        self.check_right()
-        with self.changing():
-            self.messages.filter(state=Message.State.HELD).update(state=Message.State.QUEUED)
-            self.promote()
-
-    def cancel_queued(self, message: Message) -> bool:
-        """Take a message out of the line; False when it has been sent already."""
-        with self.changing():
-            waiting = self.messages.pending().filter(pk=message.pk)
-            return bool(waiting.update(state=Message.State.CANCELLED))
-
-    def stop(self) -> bool:
-        """Ask whoever writes the running reply to stop; one that nobody has begun stops here. False when none runs."""
-        reply = self.messages.running().first()
-        if reply is None:
-            return False
-        Message.objects.running().filter(pk=reply.pk).update(stop_requested_at=Now())
-        if self.messages.waiting().filter(pk=reply.pk).exists() and reply.settle(Message.State.STOPPED):
-            return True
-        transaction.on_commit(partial(hub.stop_wanted, reply.pk), robust=True)
-        return True
-
-    def retry(self, reply: Message) -> Message:
-        """Ask the question of the last reply again; the reply there is stays as an earlier version."""
-        self.check_right()
-        with self.changing(last_active_at=Now()):
-            question = reply.parent
-            later = self.messages.asked().filter(seq__gt=reply.seq).exists()
-            if question is None or later or not reply.retryable or self.messages.running().exists():
-                raise errors.NothingToRetry
-            newest = self.messages.filter(parent=question).aggregate(newest=Max("version"))["newest"]
-            return self._ask(question, version=newest + 1)
-
-    @property
     def can_undo_reset(self) -> bool:
         return self.chapter > 1 and not self.messages.asked().filter(chapter=self.chapter).exists()
 
-    def notice(self, text: str, *offers: dict[str, str]) -> Message:
-        """Tell the owner something in the conversation, with what can be done about it; the gateway never sees it."""
-        with self.changing():
-            message = Message(role=Message.Role.NOTICE, text=text, parts=list(offers))
-            self._place(message, Message.State.SENT)
-            return message
+    def unused_key_number(self) -> int:
+        """A number that was never sent, so that it names a fresh memory."""
+        return max(self.key_number, self.messages.aggregate(newest=Max("key_number"))["newest"] or 0) + 1
 
-    def hold_queue(self) -> None:
-        """What waits in line is for the person to send on; nothing goes out by itself into what comes next."""
-        self.messages.filter(state=Message.State.QUEUED).update(state=Message.State.HELD)
+    def turn_to(self, chapter: int, key_number: int) -> None:
+        """From now on this chapter and this memory; inside a transaction that changes the chat."""
+        self.chapter, self.key_number = chapter, key_number
+        self.save(update_fields=["chapter", "key_number"])
 
     def log(self, verb: str, by: By, **detail: Any) -> None:
         ChatEvent.objects.create(chat=self, actor=by.actor, source=by.source, verb=verb, detail=detail)

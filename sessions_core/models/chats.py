@@ -5,12 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from .. import errors
-from ..gateway import tools
+from ..gateway import kinds, tools
 from ..hub import hub
 from ..text import clean_name, clean_text
 from .event import By
@@ -22,10 +23,22 @@ if TYPE_CHECKING:
     from .chat import Chat
 
 
+ITS_MESSAGES = "from sessions_core_message where chat_id = sessions_core_chat.id"
+LAST_PLACE = f"select max(seq) {ITS_MESSAGES}"
+REPLYING = f"exists (select 1 {ITS_MESSAGES} and role = 'assistant' and state in ('waiting', 'streaming'))"
+LINED_UP = f"exists (select 1 {ITS_MESSAGES} and role = 'user' and state = %s)"
+
+KNOWN = f"select id {ITS_MESSAGES} and client_id = %s"
+
+
 class ChatQuerySet(models.QuerySet["Chat"]):
     def for_user(self, user):
         """The one door to a chat: foreign, deleted and missing are all simply not there."""
         return self.filter(owner=user, deleted_at=None)
+
+    def unread(self, user, pk: uuid.UUID) -> "Chat":
+        """One that is looked for among a person's only as it changes."""
+        return self.model.from_db(self.db, ["id", "owner_id"], [pk, user.pk])
 
     def trash_of(self, user):
         return self.filter(owner=user, deleted_at__isnull=False)
@@ -41,21 +54,36 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             .defer("draft")
             .annotate(
                 running=Exists(replies.filter(state__in=Message.RUNNING)),
-                unread=Exists(replies.filter(seq__gt=OuterRef("read_seq")).exclude(state__in=Message.RUNNING)),
+                unread=Exists(
+                    replies.filter(seq__gt=OuterRef("read_seq")).exclude(state__in=Message.RUNNING).current()
+                ),
                 drafted=~Q(draft=""),
             )
         )
 
+    def with_situation(self, client_id: uuid.UUID | None):
+        """With what `Situation` tells: by hand, because each change of a chat begins with it."""
+        known = models.UUIDField().get_db_prep_value(client_id, connection)
+        number, truth = models.IntegerField(), models.BooleanField()
+        return self.annotate(
+            last_place=RawSQL(LAST_PLACE, (), number),  # noqa: S611  # constants, as below
+            replying=RawSQL(REPLYING, (), truth),  # noqa: S611
+            queued=RawSQL(LINED_UP, ("queued",), truth),  # noqa: S611
+            held=RawSQL(LINED_UP, ("held",), truth),  # noqa: S611
+            known=RawSQL(KNOWN, (known,), number),  # noqa: S611
+        )
+
     def counted(self):
         """With `said`: how many messages person and agent exchanged, without notices and commands."""
-        told = Message.objects.filter(chat=OuterRef("pk")).said().order_by().values("chat")
+        told = Message.objects.filter(chat=OuterRef("pk")).current().said().order_by().values("chat")
         return self.annotate(said=Coalesce(Subquery(told.annotate(said=Count("pk")).values("said")), 0))
 
     def stranded(self):
         """Chats where a message waits in line behind no reply."""
+        unfinished = Message.objects.in_motion()
         return self.filter(
-            Exists(Message.objects.filter(chat=OuterRef("pk"), state=Message.State.QUEUED)),
-            ~Exists(Message.objects.running().filter(chat=OuterRef("pk"))),
+            ~Exists(unfinished.running().filter(chat=OuterRef("pk"))),
+            pk__in=unfinished.filter(state=Message.State.QUEUED).values("chat"),
             deleted_at=None,
         )
 
@@ -113,7 +141,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         if id and (existing := self.for_user(owner).filter(pk=id).first()):
             return existing
         title = checked_name(title) if title else ""
-        if agent and agent not in (offered := tools.agents()):
+        if agent and kinds.configured().has_agents and agent not in (offered := tools.agents()):
             raise errors.BadAgent(agent, offered)
         shown = title or (based_on.title_for_fork if based_on else "")
         chat = self.model(
@@ -163,6 +191,8 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def main_of(self, owner, by: By) -> "Chat":
         """The person's chat with the agent's main session, made when there is none; NotAllowed without the right."""
+        if not kinds.configured().has_agents:
+            raise errors.NotAllowed("This server has no agents, and so no main session of one.")
         if not owner.has_perm("sessions_core.use_main_session"):
             raise errors.NotAllowed("The agent's main session is not open to you. An admin can give you the right.")
         if existing := self.for_user(owner).filter(openclaw_session_key=None).first():

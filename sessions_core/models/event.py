@@ -36,11 +36,11 @@ class By:
         person = owner or self.actor
         if self.source not in PERSONAL or person is None:
             return
-        for limit, seconds in rates:
-            taken = Throttle.objects.take(f"{what}/{person.pk}", limit, seconds)
-            share = not self.address or Throttle.objects.take(f"{what}@{self.address}", limit * SHARE, seconds)
-            if not (taken and share):
-                raise errors.TooMany(f"{refusal} Wait a while, then try again.")
+        uses = [(f"{what}/{person.pk}", limit, seconds) for limit, seconds in rates]
+        if self.address:
+            uses += [(f"{what}@{self.address}", limit * SHARE, seconds) for limit, seconds in rates]
+        if uses and not Throttle.objects.take_all(uses):
+            raise errors.TooMany(f"{refusal} Wait a while, then try again.")
 
 
 class ChatEvent(models.Model):

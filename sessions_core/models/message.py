@@ -1,15 +1,21 @@
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Now
+from django.db.models import Exists, F, Func, OuterRef, Q, Window
+from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
+from ..gateway import kinds
 from ..text import utf16_length
-from . import turns
+from . import history, turns
 from .event import ChatEvent
+
+if TYPE_CHECKING:
+    from .reading import Among
 
 log = logging.getLogger(__name__)
 
@@ -21,16 +27,21 @@ class AlreadyEnded(Exception):
     """Somebody else settled the reply, or it belongs to another process now."""
 
 
+class Literal(Func):
+    template = "'%(text)s'"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text=text, output_field=models.CharField())
+
+
 class MessageQuerySet(models.QuerySet["Message"]):
     def shown(self):
         """Messages that have their place in the conversation."""
         return self.filter(seq__isnull=False).order_by("seq")
 
-    def newest_versions(self):
-        later = Message.objects.filter(
-            parent=OuterRef("parent"), role=OuterRef("role"), version__gt=OuterRef("version")
-        )
-        return self.exclude(Exists(later))
+    def current(self):
+        """The conversation that goes on: without what a newer version has taken the place of."""
+        return self.filter(replaced_by=None)
 
     def replies(self):
         return self.filter(role=Message.Role.ASSISTANT)
@@ -38,8 +49,23 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def running(self):
         return self.replies().filter(state__in=Message.RUNNING)
 
+    def in_motion(self):
+        """What its index holds, in the index's very words: SQLite reads all messages when a state is a parameter."""
+        return self.filter(state__in=[Literal(state) for state in ("waiting", "streaming", "queued")])
+
     def waiting(self):
-        return self.replies().filter(state=Message.State.WAITING)
+        return self.in_motion().replies().filter(state=Message.State.WAITING)
+
+    def next_in_turn(self):
+        """Replies that wait and whose person has fewer than REPLIES_PER_USER running; of each person the oldest.
+
+        One statement: relays that look at the same time see the same ones, and who comes second finds them taken.
+        """
+        if not settings.REPLIES_PER_USER:
+            return self.waiting()
+        place = Window(RowNumber(), partition_by=F("chat__owner"), order_by=["state", "pk"])  # streaming before waiting
+        first = self.in_motion().running().annotate(place=place).filter(place__lte=settings.REPLIES_PER_USER)
+        return self.waiting().filter(pk__in=first.values("pk"))
 
     def asked(self):
         """What a person said to the agent: a command has no reply, it was never sent."""
@@ -64,20 +90,30 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def orphaned(self):
         """Replies whose process died: database time decides, never a host's clock."""
-        return self.replies().filter(state=Message.State.STREAMING, lease_until__lt=Now())
+        return self.in_motion().replies().filter(state=Message.State.STREAMING, lease_until__lt=Now())
 
-    def claim(self, process: str, capacity: int) -> list["Message"]:
-        """Take at most so many waiting replies for this process; each taken by exactly one."""
-        lease = Now() + LEASE
-        candidates = list(self.waiting().order_by("pk").values_list("pk", flat=True)[:capacity])
-        mine = [
-            pk
-            for pk in candidates
-            if self.filter(pk=pk, state=Message.State.WAITING).update(
-                state=Message.State.STREAMING, owner_process=process, lease_until=lease
+    def claim(self, process: str, capacity: int, begun: Collection[int] = ()) -> list["Message"]:
+        """Take at most so many waiting replies for this process; each taken by exactly one.
+
+        Gives all that it owns and has not `begun`: where the connection broke before it could say what it took, the
+        next call says it.
+        """
+        untold = Q(owner_process=process, state=Message.State.STREAMING) & ~Q(pk__in=begun)
+        replies = self.in_motion().replies()
+        if not replies.filter(untold | Q(state=Message.State.WAITING)).exists():  # asked five times a second
+            return []
+        room = max(0, capacity - replies.filter(untold).count())
+        with transaction.atomic():
+            chosen = self.next_in_turn().order_by("pk").select_for_update(skip_locked=True)[:room]
+            self.filter(pk__in=list(chosen.values_list("pk", flat=True)), state=Message.State.WAITING).update(
+                state=Message.State.STREAMING, owner_process=process, lease_until=Now() + LEASE
             )
-        ]
-        return list(self.filter(pk__in=mine).select_related("chat", "parent")) if mine else []
+        return list(replies.filter(untold).select_related("chat", "parent").order_by("pk"))
+
+    def give_back(self, process: str, replies: Iterable[int]) -> int:
+        """Let others take what was claimed and not begun."""
+        mine = self.filter(pk__in=replies).owned_by(process)
+        return mine.update(state=Message.State.WAITING, owner_process="", lease_until=None)
 
     def append(self, process: str, batch: dict[int, "Delta"], all_mine: Iterable[int]) -> set[int]:
         """One transaction for all replies of a process: renew their leases, then add the new deltas.
@@ -98,7 +134,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return ids
 
     def stop_wanted(self, process: str) -> set[int]:
-        return set(self.owned_by(process).exclude(stop_requested_at=None).values_list("pk", flat=True))
+        return set(self.in_motion().owned_by(process).exclude(stop_requested_at=None).values_list("pk", flat=True))
 
 
 class Message(models.Model):
@@ -130,6 +166,9 @@ class Message(models.Model):
     seq = models.PositiveIntegerField(null=True, blank=True, help_text="Place in the chat; none while queued.")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="versions")
     version = models.PositiveIntegerField(default=1)
+    replaced_by = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaces", help_text="See versions.py."
+    )
     role = models.CharField(max_length=9, choices=Role)
     state = models.CharField(max_length=11, choices=State)
     text = models.TextField(blank=True)
@@ -149,12 +188,15 @@ class Message(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
 
     objects = MessageQuerySet.as_manager()
-    earlier: list["Message"] = []  # earlier versions, where a conversation is read
-    offers_retry = False  # likewise: whether it is the last reply and can be asked again
-    is_last = True  # likewise: what an older notice offers to do may not fit any more
+    reply: "Message | None" = None  # what was just asked for with it
+    # What it is where a conversation is read.
+    among: "Among | None" = None  # its versions, when there are several
+    offers_retry = offers_regenerate = offers_edit = False
+    is_first = False
+    is_last = True  # what an older notice offers to do may not fit any more
 
     carried_to = turns.carried_to
-    turns = turns.turns
+    turns = history.turns
 
     class Meta:
         constraints = [
@@ -193,7 +235,7 @@ class Message(models.Model):
     @property
     def may_have_acted(self) -> bool:
         """Whether asking again may repeat what the agent already did."""
-        return self.error_code not in (
+        return kinds.configured().has_agents and self.error_code not in (
             "gateway_unreachable",
             "gateway_auth",
             "gateway_config",
@@ -215,8 +257,10 @@ class Message(models.Model):
         state: str,
         *,
         process: str | None = None,
+        orphaned: bool = False,
         code: str = "",
         error: str = "",
+        text: str | None = None,
         html: str = "",
         html_version: int = 0,
         upstream_id: str = "",
@@ -224,8 +268,13 @@ class Message(models.Model):
     ) -> bool:
         """End this reply, once: fold its deltas, then promote or hold what waits. False when it had ended already.
 
-        With `process`, only while that process owns it: one that was suspended past its lease writes nothing.
+        With `process`, only while that process owns it: one that was suspended past its lease writes nothing. It
+        knows the `text` it has written; without, that is read from the deltas.
+        With `orphaned`, only while its lease is over: whoever owns it may have renewed it since it was found.
         """
+        fence: dict[str, Any] = {"owner_process": process} if process else {}
+        if orphaned:
+            fence["lease_until__lt"] = Now()
         result = {
             "html": html,
             "html_version": html_version,
@@ -236,27 +285,30 @@ class Message(models.Model):
         }
         try:
             with self.chat.changing():
-                self._end(state, {"owner_process": process} if process else {})
-                Message.objects.filter(pk=self.pk).update(text=self.text_so_far()[0], **result)
+                self._end(fence, state=state, **result, **({} if text is None else {"text": text}))
+                if text is None and (folded := self.text_so_far()[0]):
+                    Message.objects.filter(pk=self.pk).update(text=folded)
                 self.deltas.all().delete()
                 self.chat.line_up(after=state)
                 if code in FOR_OPERATORS:
                     ChatEvent.objects.create(chat=self.chat, verb="gateway refused", detail={"code": code})
         except AlreadyEnded:
             return False
-        self.refresh_from_db()
+        for name in (*result, "state", "text", "ended_at", "lease_until", "owner_process"):  # read again if asked for
+            self.__dict__.pop(name, None)
         return True
 
-    def _end(self, state: str, fence: dict[str, str]) -> None:
-        running = Message.objects.running().filter(pk=self.pk, **fence)
-        if not running.update(state=state, ended_at=Now(), lease_until=None, owner_process=""):
+    def _end(self, fence: dict[str, Any], **result: Any) -> None:
+        result |= {"ended_at": Now(), "lease_until": None, "owner_process": ""}
+        if not Message.objects.running().filter(pk=self.pk, **fence).update(**result):
             raise AlreadyEnded
 
-    def interrupt(self, process: str | None = None, code: str = "restarted") -> bool:
+    def interrupt(self, process: str | None = None, code: str = "restarted", *, orphaned: bool = False) -> bool:
         """The process that was writing this is gone; what arrived is kept."""
         return self.settle(
             self.State.INTERRUPTED,
             process=process,
+            orphaned=orphaned,
             code=code,
             error="The server was restarted while this was being written; what arrived is kept.",
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db.models import F
 from django.db.models.functions import Now
 
 from .. import errors
@@ -84,7 +84,7 @@ def reset(chat: "Chat", by: By, *, unprotect: bool = False, confirmed: bool = Fa
         if not chat.messages.said().filter(chapter=chat.chapter).exists():
             raise errors.NothingToReset
         chat.hold_queue()
-        _turn_to(chat, chat.chapter + 1, _unused_key_number(chat))
+        chat.turn_to(chat.chapter + 1, chat.unused_key_number())
         chat.log("reset", by, chapter=chat.chapter, unprotected=was_protected)
     chat.stop()
 
@@ -102,14 +102,9 @@ def _reset_main(chat: "Chat", by: By, confirmed: bool) -> None:
         raise errors.GatewayRefused(str(error)) from None
     with chat.changing():
         chat.hold_queue()
-        _turn_to(chat, chat.chapter, _unused_key_number(chat))  # what was lost before is not told again
+        chat.turn_to(chat.chapter, chat.unused_key_number())  # what was lost before is not told again
         chat.log("reset on the gateway", by)
     chat.notice("The agent's main session was reset on the gateway: the agent starts afresh.")
-
-
-def _unused_key_number(chat: "Chat") -> int:
-    """A number that was never sent, so that it names a fresh memory."""
-    return max(chat.key_number, chat.messages.aggregate(newest=Max("key_number"))["newest"] or 0) + 1
 
 
 def undo_reset(chat: "Chat", by: By) -> None:
@@ -119,18 +114,13 @@ def undo_reset(chat: "Chat", by: By) -> None:
         last = chat.messages.said().filter(chapter=chat.chapter - 1).order_by("pk").last()
         if last is None or fresh.filter(role=Message.Role.USER).asked().exists():
             raise errors.NothingToUndo(chat.chapter > 1)
-        key_number = _unused_key_number(chat) if last.key_number == CARRIED else last.key_number
+        key_number = chat.unused_key_number() if last.key_number == CARRIED else last.key_number
         fresh.update(chapter=chat.chapter - 1)
-        _turn_to(chat, chat.chapter - 1, key_number)
+        chat.turn_to(chat.chapter - 1, key_number)
         chat.log("reset undone", by, chapter=chat.chapter)
         last_reset = chat.events.filter(verb="reset").first()
         if last_reset and last_reset.detail.get("unprotected"):
             chat.protect(True, by)
-
-
-def _turn_to(chat: "Chat", chapter: int, key_number: int) -> None:
-    chat.chapter, chat.key_number = chapter, key_number
-    chat.save(update_fields=["chapter", "key_number"])
 
 
 def fork(chat: "Chat", by: By, title: str = "") -> "Chat":
@@ -143,7 +133,7 @@ def fork(chat: "Chat", by: By, title: str = "") -> "Chat":
 def carry_over(chat: "Chat", source: "Chat") -> None:
     """Take what was said in another chat's present chapter along: to read here, and for the gateway to hear with
     the first turn."""
-    said = source.messages.shown().newest_versions().filter(chapter=source.chapter)
+    said = source.messages.shown().current().filter(chapter=source.chapter)
     replies = [reply for reply in said.replies().select_related("parent") if reply.parent and not reply.running]
     questions = {reply.parent.pk: reply.parent for reply in replies if reply.parent}
     told = sorted([*questions.values(), *replies], key=lambda message: message.seq or 0)
@@ -172,7 +162,7 @@ def trash(chat: "Chat", by: By) -> None:
     """Out of sight with all it holds, until the trash is emptied; what is being written is stopped."""
     with chat.changing(deleted_at=Now()):
         chat.hold_queue()
-        chat.log("deleted", by, title=chat.name, messages=chat.messages.said().count())
+        chat.log("deleted", by, title=chat.name, messages=chat.messages.current().said().count())
     chat.stop()
 
 

@@ -1,35 +1,42 @@
 import math
+from collections.abc import Sequence
 
-from django.db import IntegrityError, models, transaction
-from django.db.models import F
+from django.db import connection, models
 from django.utils import timezone
+
+Use = tuple[str, int, int]  # a key, and how often it may be used in how many seconds
+
+COUNT = """
+    insert into sessions_core_throttle (key, "window", used) values {rows}
+    on conflict (key) do update set "window" = excluded."window", used = case
+        when sessions_core_throttle."window" = excluded."window" then sessions_core_throttle.used + 1 else 1 end
+"""
 
 
 class ThrottleQuerySet(models.QuerySet["Throttle"]):
     def take(self, key: str, limit: int, seconds: int) -> bool:
         """Count one use of `key` in the present window of so many seconds; False when `limit` is used up."""
-        window = math.floor(timezone.now().timestamp() / seconds)
-        name = f"{key}/{seconds}"
-        here = self.filter(key=name, window=window)
-        return self._take(here, limit) or (not here.exists() and self._open(name, window, limit))
+        return self.take_all([(key, limit, seconds)])
 
-    @staticmethod
-    def _take(here: models.QuerySet["Throttle"], limit: int) -> bool:
-        return bool(here.filter(used__lt=limit).update(used=F("used") + 1))
+    def take_all(self, uses: Sequence[Use]) -> bool:
+        """Count one use of each; False when one of the limits is used up.
+
+        By hand, because it is one statement: each of a person's messages is counted four times.
+        """
+        places = {f"{key}/{seconds}": (window(seconds), limit) for key, limit, seconds in sorted(uses)}
+        values = [value for key, (number, _) in places.items() for value in (key, number)]
+        rows = ", ".join(["(%s, %s, 1)"] * len(places))
+        with connection.cursor() as cursor:
+            cursor.execute(f"{COUNT.format(rows=rows)} returning key, used", values)
+            return all(used <= places[key][1] for key, used in cursor.fetchall())
 
     def used(self, key: str, seconds: int) -> int:
         """How often `key` was used in the present window."""
-        window = math.floor(timezone.now().timestamp() / seconds)
-        return self.filter(key=f"{key}/{seconds}", window=window).values_list("used", flat=True).first() or 0
+        return self.filter(key=f"{key}/{seconds}", window=window(seconds)).values_list("used", flat=True).first() or 0
 
-    def _open(self, name: str, window: int, limit: int) -> bool:
-        if limit and self.filter(key=name).exclude(window=window).update(window=window, used=1):
-            return True
-        try:
-            with transaction.atomic():
-                return bool(limit and self.create(key=name, window=window, used=1))
-        except IntegrityError:  # another process opened it first
-            return self._take(self.filter(key=name, window=window), limit)
+
+def window(seconds: int) -> int:
+    return math.floor(timezone.now().timestamp() / seconds)
 
 
 class Throttle(models.Model):

@@ -9,25 +9,35 @@ if TYPE_CHECKING:
 CARRIED = 0  # the key number of what was said elsewhere: the gateway has not heard it under this chat's keys
 MOST_CARRIED = 200_000  # characters that go along with a turn because the gateway cannot know them
 
+BEFORE = ("role", "state", "chapter", "key_number", "replaced_by")
+
 Turn = dict[str, str]
 
 
 def turns(reply: "Message") -> list[Turn]:
     """What to send the gateway for this reply: the question, and before it what the gateway cannot know.
 
-    The gateway forgets a turn that was stopped or failed, so all turns since the last finished reply under this
-    key go along until one is finished; so does what was said in the chat this one goes on from.
+    The gateway forgets a turn that was stopped or failed, so all turns since the last finished reply under this key go
+    along until one is finished. Under a key that is new to it, that is the chapter up to here: what was said in the
+    chat this one goes on from, or before something was said anew.
     """
     question = reply.parent
     assert question is not None and question.seq is not None
-    before = reply.chat.messages.shown().filter(chapter=question.chapter, seq__lt=question.seq)
-    heard = before.filter(key_number=reply.key_number)
-    last_done = heard.replies().filter(state=reply.State.DONE).last()
-    here = heard if last_done else before.filter(key_number__in=(CARRIED, reply.key_number))
-    lost = here.said().filter(seq__gt=last_done.seq if last_done else 0)
-    # A later version of a reply replaces an earlier one.
-    latest = {(turn.role, turn.parent_id or turn.pk): turn for turn in lost}
-    return [*newest_fitting([as_turn(turn) for turn in latest.values() if turn.text]), as_turn(question)]
+    if knows_all(reply, question):
+        return [as_turn(question)]
+    told = reply.chat.messages.shown().current().said().filter(chapter=question.chapter, seq__lt=question.seq)
+    if reply.chat.is_main:  # it has no chapters: what was said before its reset is not told again
+        told = told.filter(key_number=reply.key_number)
+    known = told.replies().filter(key_number=reply.key_number, state=reply.State.DONE).last()
+    unknown = told.filter(seq__gt=known.seq) if known else told
+    return [*newest_fitting([as_turn(turn) for turn in unknown if turn.text]), as_turn(question)]
+
+
+def knows_all(reply: "Message", question: "Message") -> bool:
+    """Whether nothing is before the question, or a reply that the gateway has finished under this key."""
+    before = reply.chat.messages.filter(seq__lt=question.seq).order_by("-seq").values_list(*BEFORE).first()
+    finished = (reply.Role.ASSISTANT, reply.State.DONE, question.chapter, reply.key_number, None)
+    return before is None or before == finished
 
 
 def carried_to(message: "Message", chat: "Chat", seq: int) -> "Message":

@@ -2,7 +2,7 @@
 
 from .commands import COMMANDS
 from .declaring import Answer, Asker, Command
-from .reading import OPENCLAWS_OWN, Call, leads_to, menu, parsed, unescaped
+from .reading import OPENCLAWS_OWN, Call, escaped, leads_to, menu, parsed, unescaped
 
 __all__ = [
     "COMMANDS",
@@ -11,6 +11,7 @@ __all__ = [
     "Asker",
     "Call",
     "Command",
+    "escaped",
     "leads_to",
     "menu",
     "parsed",

@@ -3,10 +3,12 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.dateformat import format as date_format
 from django.utils.timesince import timesince
 
+from ..gateway import kinds
 from ..models.turns import CARRIED
 from ..text import clean_name
 from .declaring import COMMANDS, SESSIONS, Answer, Asker, command, link_to
@@ -101,13 +103,13 @@ def export(asker: Asker, rest: str) -> Answer:
 
 @command("session status", alias="status")
 def status(asker: Asker, rest: str) -> Answer:
-    """Shows key, agent, size and age."""
+    """Shows name, key, size and age."""
     chat = asker.here
     told = {
         "Name": chat.name,
         "Key": chat.key,
-        "Agent": chat.agent,
-        "Messages": f"{chat.messages.said().count():,}",
+        **({"Agent": chat.agent} if kinds.configured().has_agents else {"Model": settings.GATEWAY_MODEL}),
+        "Messages": f"{chat.messages.current().said().count():,}",
         "Chapter": chat.chapter,
         "Persistent": "yes" if chat.persistent else "no",
         "Created": date_format(timezone.localtime(chat.created_at), "j F Y, H:i"),
@@ -132,7 +134,7 @@ def tokens_of(chat: "Chat") -> int:
 def delete(asker: Asker, rest: str) -> Answer:
     """Moves this session to the trash; asks first."""
     chat = asker.here
-    said = chat.messages.said().count()
+    said = chat.messages.current().said().count()
     stops = " The reply that is being written is stopped." if chat.messages.running().exists() else ""
     return Answer(
         f"Delete “{chat.name}”? It goes to the trash with its {said:,} message{'' if said == 1 else 's'}, begun "

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..gateway import tools
+from ..gateway import kinds, tools
 from ..text import clean_name
 from .declaring import COMMANDS, Answer, Asker, Command, send_as_text
 
@@ -63,6 +63,11 @@ def unescaped(text: str) -> str:
     return text[1:] if text.startswith("//") and parsed(f"/{text.lstrip('/')}") else text
 
 
+def escaped(text: str) -> str:
+    """The other way round: a message to the agent as a person has to type it."""
+    return f"/{text}" if unescaped(f"/{text}") == text and text.startswith("/") else text
+
+
 def leads_to(message: "Message") -> "Chat | None":
     """The chat that a stored command goes to."""
     if parsed(message.text) is None:
@@ -90,8 +95,10 @@ def usage(call: Call) -> Answer:
 
 
 def not_here(word: str, text: str) -> Answer:
+    agents = kinds.configured().has_agents
     says = f"/{word} is a command of OpenClaw's own chat. Here it does nothing: the agent would read it as text."
-    return Answer(says, [send_as_text(text)])
+    plainly = f"There is no command /{word}. The model would read it as text."
+    return Answer(says if agents else plainly, [send_as_text(text)])
 
 
 def what_there_is(verb: str) -> Answer:

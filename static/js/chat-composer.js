@@ -106,7 +106,7 @@ class ChatComposer extends HTMLElement {
   // One at a time, in order; each with its picture in the conversation it belongs to.
   #queue(entry) {
     const picture = entry.chat === this.form.dataset.chat ? this.#picture(entry) : null;
-    this.#sending = this.#sending.then(() => this.#send(entry, picture));
+    this.#sending = this.messages.answering = this.#sending.then(() => this.#send(entry, picture));
   }
 
   #picture(entry) {
@@ -127,7 +127,8 @@ class ChatComposer extends HTMLElement {
   }
 
   #post({ action, fields }) {
-    const body = new URLSearchParams({ ...fields, after: this.messages.after });
+    const { face = "" } = document.getElementById("chat-header").dataset;
+    const body = new URLSearchParams({ ...fields, face, after: this.messages.after });
     body.set("csrfmiddlewaretoken", this.form.elements.csrfmiddlewaretoken.value);
     return fetch(action, { method: "POST", headers: { "HX-Request": "true" }, body });
   }

@@ -4,7 +4,10 @@ import { live } from "./socket.js";
 
 const NEAR_END = 80; // px
 const POLL = 2_000; // ms, when the socket does not come up
+const ANSWER = 1_000; // ms
 const RUNNING = ["waiting", "streaming"];
+
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function rendered(html) {
   return document.createRange().createContextualFragment(html);
@@ -60,6 +63,7 @@ class ChatMessages extends HTMLElement {
     this.#stand() || this.#scroll();
     addEventListener("hashchange", () => this.#stand());
     this.addEventListener("scroll", () => this.#look(), { passive: true });
+    this.addEventListener("click", (event) => this.#turn(event));
     new ResizeObserver(() => this.#pinned && this.#scroll()).observe(this);
     live.addEventListener("up", () => this.subscribe());
     live.addEventListener("list", () => document.body.dispatchEvent(new Event("list-changed")));
@@ -67,7 +71,7 @@ class ChatMessages extends HTMLElement {
     if (!this.dataset.chat) return;
     live.addEventListener("delta", ({ detail }) => this.#grow(detail));
     live.addEventListener("block", ({ detail }) => this.#reply(detail.message)?.settle(detail) === false && this.subscribe());
-    for (const news of ["rev", "end"]) live.addEventListener(news, () => this.sync());
+    for (const news of ["rev", "end"]) live.addEventListener(news, ({ detail }) => this.#hear(detail.rev));
     live.addEventListener("gone", lookAgain);
     document.addEventListener("htmx:afterRequest", ({ detail }) => detail.requestConfig.verb === "post" && this.sync());
     document.addEventListener("visibilitychange", () => this.#markRead());
@@ -87,6 +91,12 @@ class ChatMessages extends HTMLElement {
     const places = [...this.querySelectorAll(":scope > .message[data-seq], :scope > .chapter > .message[data-seq]")];
     const open = places.find((message) => RUNNING.includes(message.dataset.state));
     return open ? Number(open.dataset.seq) - 1 : Number(places.at(-1)?.dataset.seq || 0);
+  }
+
+  // What this page sends is answered with what came of it, so news of that is old when it is answered.
+  async #hear(rev) {
+    await Promise.race([this.answering, wait(ANSWER)]);
+    if (rev > Number(this.dataset.rev)) this.sync();
   }
 
   // Fetch what changed; asked for again meanwhile, once more.
@@ -109,6 +119,7 @@ class ChatMessages extends HTMLElement {
   }
 
   merge(html) {
+    if (this.dataset.newest) return location.assign(this.dataset.newest); // this page looks back
     const fragment = rendered(html);
     this.querySelector(".newer")?.remove(); // here they are
     for (const element of [...fragment.children]) {
@@ -126,6 +137,7 @@ class ChatMessages extends HTMLElement {
   }
 
   pend(element) {
+    for (const past of this.querySelectorAll(".past")) past.remove();
     for (const id of ["empty", "new-chapter"]) document.getElementById(id)?.remove();
     this.append(element);
     this.#pinned = true;
@@ -135,13 +147,23 @@ class ChatMessages extends HTMLElement {
   #place(element) {
     document.getElementById("empty")?.remove();
     if (element.dataset.clientId) this.querySelector(`[data-state=sending][data-client-id="${element.dataset.clientId}"]`)?.remove();
-    for (const past of element.querySelectorAll(".message")) document.getElementById(past.id)?.remove();
+    this.#replaced(element);
     const present = document.getElementById(element.id);
     if (present && !this.#newer(element, present)) return;
     if (present) present.replaceWith(element);
     else this.#insert(element);
     htmx.process(element);
     this.#announce(element, present);
+  }
+
+  // What this is a newer version of goes: of a reply those before it, of a question all that followed too.
+  #replaced(element) {
+    const { role, seq, replaces } = element.dataset;
+    for (const message of replaces ? this.querySelectorAll(":scope > .message[data-seq]") : []) {
+      const place = Number(message.dataset.seq);
+      const same = role === "user" || message.dataset.role === role;
+      if (same && message.dataset.seq && place >= Number(replaces) && place < Number(seq)) message.remove();
+    }
   }
 
   // A rendering made before text that is on the page already does not take its place.
@@ -197,6 +219,14 @@ class ChatMessages extends HTMLElement {
     if (role !== "assistant" || stage(present?.dataset.state) === stage(state)) return;
     const words = { running: "The assistant is answering.", done: "The reply is complete.", stopped: "The reply was stopped." };
     document.getElementById("announcer").textContent = words[stage(state)] ?? "The reply failed.";
+  }
+
+  // Looking back at a version and editing happen in place; the file for it comes with the first time.
+  #turn(event) {
+    const link = event.target.closest("a[data-way]");
+    if (!link || !this.dataset.chat || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    import("./versions.js").then(({ follow }) => follow(link)).catch(() => location.assign(link.href));
   }
 
   #look() {

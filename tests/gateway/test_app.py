@@ -57,6 +57,36 @@ def test_a_stop_ends_the_run_and_the_next_message_carries_the_lost_tail_once(ser
     assert provider.requests_of(chat.key)[-1].facts.count("the first thing") == 1
 
 
+def test_a_regenerated_reply_knows_what_was_said_before_and_not_what_it_replaces(server, ada, provider):
+    chat = ada.chat("remember: the train at 7:42")
+    chat.reply(timeout=120)
+    chat.say(RECALL)
+    replaced = chat.reply(2, timeout=120)
+    chat.do("regenerate", message=chat.replies[1]["id"])
+    assert "the train at 7:42" in chat.reply(3, timeout=120)
+    heard = provider.requests_of(f"{chat.key}-c2")[-1]
+    assert heard.newest == RECALL and heard.facts == ["the train at 7:42"]
+    assert replaced not in str(heard.messages)
+    chat.say("remember: the plane at 9:15")
+    chat.reply(4, timeout=120)
+    chat.say(RECALL)
+    answer = chat.reply(5, timeout=120)
+    assert "the train at 7:42" in answer and "the plane at 9:15" in answer
+    heard = provider.requests_of(f"{chat.key}-c2")[-1]
+    assert heard.facts == ["the train at 7:42", "the plane at 9:15"], "each once: it went along once"
+
+
+def test_an_edited_question_is_what_the_agent_remembers(server, ada, provider):
+    chat = ada.chat("remember: the train at 7:42")
+    chat.reply(timeout=120)
+    question = server.rows("select id from sessions_core_message where role = 'user'")[0]["id"]
+    chat.do("edit", message=question, text="remember: the bus at 8:05")
+    assert chat.reply(2, timeout=120) == "Noted: the bus at 8:05."
+    chat.say(RECALL)
+    assert "the bus at 8:05" in chat.reply(3, timeout=120)
+    assert provider.requests_of(f"{chat.key}-c2")[-1].facts == ["the bus at 8:05"]
+
+
 def test_slash_words_reach_the_agent_as_text_and_change_nothing(server, ada):
     chat = ada.chat("remember: blue")
     chat.reply(timeout=120)

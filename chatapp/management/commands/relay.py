@@ -1,13 +1,12 @@
 import asyncio
 import signal
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, connections
 
-from chatapp import prepare
-from chatapp.service import Service
-
-DRAIN = 30 * 60.0  # seconds: a new relay works already, so that nobody's reply is cut by a deploy
+from chatapp import checks, prepare
+from chatapp.service import Service, end_in_peace
 
 
 class Command(BaseCommand):
@@ -16,14 +15,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--drain", type=float, default=DRAIN, help="Seconds that running replies may take to end at SIGTERM (1800)."
+            "--drain",
+            type=float,
+            default=settings.RELAY_DRAIN_SECONDS,
+            help="Seconds that running replies may take to end at SIGTERM (RELAY_DRAIN_SECONDS).",
         )
-
         parser.add_argument("--metrics-port", type=int, help="Serve /metrics on this port of this machine only.")
 
     def handle(self, *, drain: float, metrics_port: int | None, **options) -> None:
         if drain < 0:
             raise CommandError("--drain is a number of seconds from 0 on.")
+        checks.refuse_unsafe()
         prepare.database(self.say)
         connections.close_all()
         if metrics_port is not None:
@@ -41,6 +43,7 @@ class Command(BaseCommand):
         self.say(f"The relay works on {connection.vendor}. Ctrl-C stops it.")
         await stopping.wait()
         await service.end(drain)
+        end_in_peace()
 
     def say(self, line: str) -> None:
         self.stdout.write(line)

@@ -6,12 +6,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from chatapp import prepare
+from chatapp import checks, prepare
 from chatapp.service import Service
 from sessions_core import links
 from sessions_core.models import User
 
-DRAIN = 10.0  # seconds for running replies to end at SIGTERM
 WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104
 
 
@@ -29,6 +28,7 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, no_relay: bool, **options) -> None:
         from chatapp.server import WebServer, listen
 
+        checks.refuse_unsafe(host)
         bound = listen(host, port)
         if host in WILDCARDS:
             settings.ALLOWED_HOSTS += [socket.gethostname(), f"{socket.gethostname()}.local"]
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             await service.begin()
             self.announce(service, first_link)
 
-        server.run(begin, partial(service.end, DRAIN))
+        server.run(begin, partial(service.end, settings.SERVE_DRAIN_SECONDS))
         self.say("Stopped.")
 
     def announce(self, service: Service, first_link: str | None) -> None:

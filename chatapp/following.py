@@ -1,0 +1,110 @@
+"""An open page's place in a chat: a cursor that live text and text read from the rows pass alike, each piece once."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from . import standing
+from .flow import Flow
+
+Say = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Gone(Exception):
+    """The chat is not there, or not this person's."""
+
+
+class Following:
+    """Its caller holds a lock around each call."""
+
+    def __init__(self, user: int, flow: Flow, say: Say) -> None:
+        self.user, self.flow, self.say = user, flow, say
+        self.chat: uuid.UUID | None = None
+        self.rev = 0
+        self.list_rev = 0  # as it was at the last look
+        self.message = self.seq = 0  # which reply, and up to which delta the page has it
+        self.running = False
+        self.blocks, self.blocks_due = True, False  # whether it is told of blocks; whether it lacks all of them
+
+    async def start(self, chat: uuid.UUID | None, rev: int, message: int, seq: int) -> None:
+        """From where the page says it is; one that has not read what it was sent gets it with a tick."""
+        self.chat, self.rev, self.message, self.seq = chat, rev, message, seq
+        self.flow.rejoined()
+        if self.flow.full:
+            self.flow.check()
+            self.running = self.blocks_due = True
+        else:
+            await self.catch_up(blocks=True)
+
+    async def acked(self) -> None:
+        lacking = self.flow.lagging or (self.running and self.blocks_due)
+        self.flow.acked()
+        if lacking:
+            await self.catch_up()
+
+    # --- live
+
+    async def pass_delta(self, event: dict[str, Any]) -> None:
+        if event["message"] > self.message:  # a new reply in this chat
+            self.message, self.seq, self.running = event["message"], 0, True
+            self.blocks, self.blocks_due = True, False
+        if event["message"] < self.message or event["seq"] <= self.seq:
+            return
+        if self.flow.lagging or self.flow.room < 0:
+            self.flow.lagging = True  # the page gets this with what it lacks, after its next ack
+            return
+        if event["after"] != self.seq:
+            return await self.catch_up()
+        await self._send(event)
+
+    async def pass_block(self, event: dict[str, Any]) -> None:
+        if event["message"] != self.message or not self.blocks or self.blocks_due:
+            return
+        if self.flow.lagging:
+            self.blocks_due = True
+        else:
+            await self.say(event)
+
+    async def pass_rev(self, event: dict[str, Any]) -> None:
+        if event["chat"] == str(self.chat) and event["rev"] > self.rev:
+            await self.catch_up()
+
+    # --- from the rows
+
+    async def catch_up(self, *, blocks: bool = False) -> None:
+        """What the page lacks, as much as may be sent ahead of its acks."""
+        if self.chat is None:
+            return
+        found = await standing.read(self.user, self.chat, self.message, self.seq, self.flow.room)
+        if found is None:
+            raise Gone
+        self.running, self.list_rev = bool(found.message), found.list_rev
+        self.blocks_due = self.blocks_due or blocks
+        if found.message:
+            await self._go_on(found)
+        if found.rev != self.rev:
+            self.rev = found.rev
+            kind = "rev" if self.running else "end"
+            await self.say({"type": kind, "chat": str(self.chat), "message": self.message, "rev": self.rev})
+
+    async def _go_on(self, found: standing.Standing) -> None:
+        if found.message != self.message:
+            self.blocks, self.blocks_due = True, True
+        self.message, self.seq = found.message, found.after
+        if found.text:
+            place = {"after": found.after, "seq": found.seq, "text": found.text}
+            await self._send({"type": "delta", "message": found.message} | place)
+        self.flow.lagging = found.more
+        if self.blocks_due and not found.more and self.flow.half_empty:
+            await self._send_blocks()
+
+    async def _send(self, delta: dict[str, Any]) -> None:
+        self.flow.sent(len(delta["text"]))
+        self.seq = delta["seq"]
+        await self.say(delta)
+
+    async def _send_blocks(self) -> None:
+        frame = await standing.blocks(self.message, self.seq) if self.seq else None
+        self.blocks, self.blocks_due = frame is not None or not self.seq, False
+        if frame and frame["upto"]:
+            await self.say(frame)

@@ -1,0 +1,36 @@
+"""The line of messages that wait while a reply is written."""
+
+import uuid
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_POST
+
+from sessions_core.models import Chat, Message
+
+from .requests import Request
+from .views import done, own_chat, place, show
+
+
+@login_required
+@require_POST
+def queue(request: Request, pk: uuid.UUID) -> HttpResponse:
+    """Take a waiting message out of the line, for good or back into the box, or send on what was held."""
+    chat = own_chat(request, pk)
+    if edited := request.POST.get("edit", ""):
+        return take_back(request, chat, get_object_or_404(chat.messages.all(), pk=place(edited)))
+    if cancelled := request.POST.get("cancel", ""):
+        chat.cancel_queued(get_object_or_404(chat.messages.all(), pk=place(cancelled)))
+    elif "resume" in request.POST:
+        chat.resume_queue()
+    return done(request, chat)
+
+
+def take_back(request: Request, chat: Chat, message: Message) -> HttpResponse:
+    """Its text for the box; nothing when it has been sent already."""
+    if not chat.cancel_queued(message):
+        return done(request, chat)
+    if request.htmx:
+        return HttpResponse(message.text, content_type="text/plain; charset=utf-8")
+    return show(request, chat, text=message.text)

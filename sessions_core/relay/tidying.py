@@ -1,0 +1,76 @@
+"""What others left and what is over: replies of dead processes, stranded messages, what nobody uses any more."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from .. import retention
+from ..models import Chat, Message
+from .tasks import Thread, close_connection, surviving
+
+log = logging.getLogger(__name__)
+
+REAP = 2.0  # seconds
+ENDS_PER_TURN = 20
+TIDY_FIRST, TIDY = 60.0, 600.0  # seconds after the start, then between two looks whether somebody did it today
+
+
+class Tidying:
+    """In threads of its own: no reply waits for it. A drain ends it after the step it is at."""
+
+    def __init__(self, running: Collection[int]) -> None:
+        self.running = running  # the replies this process is writing
+        self.over = False
+        self.thread = Thread("relay-reaper")
+
+    async def reap_for_ever(self) -> None:
+        """A process that was suspended in the middle of a write still holds that row, and this waits for it."""
+        while not self.over:
+            with surviving("reaper"):
+                await self._reap()
+            await asyncio.sleep(REAP)
+
+    async def _reap(self) -> None:
+        try:
+            await self.thread.run(reap, list(self.running))
+        except (OperationalError, InterfaceError) as error:
+            log.warning("What a dead process left was not reaped, again in %.0f s: %s", REAP, error)
+            await self.thread.run(close_connection)
+
+    async def tidy_for_ever(self) -> None:
+        await asyncio.sleep(TIDY_FIRST)
+        while not self.over:
+            with surviving("tidying"):
+                await asyncio.to_thread(self._tidy)
+            await asyncio.sleep(TIDY)
+
+    def _tidy(self) -> None:
+        try:
+            retention.tidy(stopped=lambda: self.over)
+        finally:
+            close_connection()
+
+
+def interrupt_all() -> None:
+    """Where no other process is, which could lock the same chats in another order: many in one transaction."""
+    left = list(Message.objects.in_motion().replies().filter(state=Message.State.STREAMING).select_related("chat"))
+    for first in range(0, len(left), ENDS_PER_TURN):
+        with transaction.atomic():
+            for reply in left[first : first + ENDS_PER_TURN]:
+                reply.interrupt()
+
+
+def reap(alive: Collection[int] = ()) -> None:
+    """What a dead process left: replies to interrupt, stops nobody took, messages waiting behind nothing.
+
+    What is `alive` here is spared even when its lease is over: the database was away, not this process.
+    """
+    for reply in Message.objects.orphaned().exclude(pk__in=alive).select_related("chat")[:ENDS_PER_TURN]:
+        reply.interrupt(orphaned=True)
+    for reply in Message.objects.waiting().exclude(stop_requested_at=None).select_related("chat"):
+        reply.settle(Message.State.STOPPED)
+    for chat in Chat.objects.stranded():
+        with chat.changing():
+            chat.promote()

@@ -1,0 +1,118 @@
+// In place: looking back at an earlier version, and saying a question in other words.
+
+const FAILED = "Not sent. Look at your connection, then send again.";
+
+async function fetched(address) {
+  const response = await fetch(address, { headers: { "HX-Request": "true" } });
+  if (!response.ok || response.redirected) throw new Error(response.status);
+  return document.createRange().createContextualFragment(await response.text()).firstElementChild;
+}
+
+export function follow(link) {
+  const { way } = link.dataset;
+  if (way === "edit") return edit(link);
+  return way === "newest" ? comeBack(link.closest(".past")) : lookBack(link);
+}
+
+// What is looked back at stands before what goes on, and hides it (versions.css).
+async function lookBack(link) {
+  const message = link.closest(".message");
+  const past = await fetched(link.dataset.way);
+  const instead = message.previousElementSibling === null && message.closest(".past");
+  if (instead) instead.replaceWith(past);
+  else message.before(past);
+  htmx.process(past);
+  focusIn(past.querySelector(".message"), link.ariaLabel);
+}
+
+function comeBack(past) {
+  const next = past.nextElementSibling;
+  past.remove();
+  focusIn(next, "Earlier version");
+}
+
+// The same way on, or the only one left.
+function focusIn(message, label) {
+  const ways = [...(message?.querySelectorAll(":scope > .message__footer .among a") ?? [])];
+  (ways.find((way) => way.ariaLabel === label) ?? ways[0])?.focus();
+}
+
+async function edit(link) {
+  const message = link.closest(".message");
+  const form = await fetched(link.href);
+  if (message.querySelector("edit-message")) return;
+  message.append(form);
+  htmx.process(form);
+}
+
+class EditMessage extends HTMLElement {
+  connectedCallback() {
+    this.form = this.querySelector("form");
+    this.box = this.form.elements.text;
+    this.error = this.querySelector("[role=alert]");
+    this.form.addEventListener("submit", (event) => this.#submit(event));
+    this.querySelector("[data-cancel]").addEventListener("click", (event) => this.#cancel(event));
+    this.addEventListener("keydown", (event) => this.#key(event));
+    this.box.focus();
+    this.box.setSelectionRange(this.box.value.length, this.box.value.length);
+  }
+
+  // Another page replaced the message meanwhile: what was typed here goes into the message box.
+  disconnectedCallback() {
+    if (this.over || this.box.value === this.box.defaultValue) return;
+    const { text } = document.getElementById("composer").elements;
+    text.value = [this.box.value, text.value].filter(Boolean).join("\n");
+    text.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  #key(event) {
+    if (event.key === "Escape") return this.#cancel(event);
+    const composing = event.isComposing || event.keyCode === 229;
+    if (event.target !== this.box || event.key !== "Enter" || event.shiftKey || composing || matchMedia("(pointer: coarse)").matches) return;
+    event.preventDefault();
+    if (!event.repeat) this.form.requestSubmit();
+  }
+
+  #cancel(event) {
+    event.preventDefault(); // Esc stops a reply elsewhere
+    this.#end().querySelector("[data-way=edit]")?.focus();
+  }
+
+  async #submit(event) {
+    event.preventDefault();
+    if (this.sending) return;
+    this.sending = true;
+    this.#say(await this.#post().catch(() => FAILED));
+    this.sending = false;
+  }
+
+  // Gives what to say where it was refused.
+  async #post() {
+    const messages = this.closest("chat-messages");
+    const body = new URLSearchParams(new FormData(this.form));
+    body.set("after", messages.after);
+    const response = await fetch(this.form.action, { method: "POST", headers: { "HX-Request": "true" }, body });
+    const words = await response.text();
+    const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
+    if (!response.ok || response.redirected) return plain ? words : "Not sent. Copy your text and reload the page.";
+    this.#end();
+    messages.pend(document.createDocumentFragment());
+    messages.merge(words);
+    document.querySelector("#composer textarea").focus();
+    return "";
+  }
+
+  #end() {
+    const message = this.parentElement;
+    this.over = true;
+    this.remove();
+    return message;
+  }
+
+  #say(words) {
+    this.error.textContent = words;
+    this.error.hidden = !words;
+  }
+}
+
+customElements.define("edit-message", EditMessage);
