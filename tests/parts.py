@@ -1,4 +1,4 @@
-"""The real parts that tests run against: a browser, PostgreSQL, Redis. Found, or as root on Debian installed."""
+"""The real parts of the tests: a browser, PostgreSQL, Redis, proxies. Found, or installed as root on Debian."""
 
 import ctypes
 import os
@@ -51,3 +51,4 @@ def can_load(library: str) -> bool:
 BROWSER = Part("a browser", "chromium libatomic1", can_run_browser)
 REDIS = Part("Redis", "redis-server", lambda: redis_server.program() is not None)
 POSTGRESQL = Part("PostgreSQL", "postgresql", lambda: postgres.programs() is not None)
+PROXIES = Part("nginx and Caddy", "nginx caddy", lambda: all(map(shutil.which, ("nginx", "caddy"))))
