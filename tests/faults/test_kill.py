@@ -2,26 +2,11 @@
 
 import asyncio
 
-import pytest
-
-from tests.fake_gateway import FakeGateway, answer, words
-from tests.server import Server, wait_until
+from tests.fake_gateway import answer, words
+from tests.server import wait_until
 from tests.viewer import Viewer, watching
 
 REPLIES = 20
-
-
-@pytest.fixture
-def gateway():
-    with FakeGateway() as gateway:
-        yield gateway
-
-
-@pytest.fixture
-def server(tmp_path, gateway):
-    server = Server(tmp_path / "data", OPENCLAW_GATEWAY_URL=gateway.url, OPENCLAW_GATEWAY_TOKEN=gateway.token).start()
-    yield server
-    server.end()
 
 
 def test_kill_during_twenty_replies_loses_nothing(server, gateway):
@@ -88,8 +73,8 @@ def test_sigterm_lets_a_short_reply_end_and_a_long_one_be_interrupted(server, ga
     gateway.script(short.key, answer(words("short", 60), pace=0.02))
     short.say("short")
     long = ada.chat("long")
-    gateway.script(long.key, answer(words("long", 5000), pace=0.02))
     long.reply(1)
+    gateway.script(long.key, answer(words("long", 5000), pace=0.02))
     long.say("now long")
     wait_until(lambda: len(long.replies) == 2 and long.replies[1]["text"] and len(short.replies) == 2)
     assert server.stop() == 0

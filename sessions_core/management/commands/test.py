@@ -10,6 +10,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from tests import parts, postgres, suites
 
+SOAK = "tests/faults/soak"
+
 
 class Command(BaseCommand):
     help = (
@@ -21,9 +23,14 @@ class Command(BaseCommand):
         """Without Django's own options: -v is pytest's."""
         program = f"{Path(prog_name).name} {subcommand}"
         parser = CommandParser(prog=program, description=self.help, allow_abbrev=False, **kwargs)
-        parser.add_argument("--fast", action="store_true", help="only lint, and the fast tests on SQLite")
+        parser.add_argument("--fast", action="store_true", help="only lint, and the quick tests on SQLite")
         parser.add_argument("--no-lint", action="store_true", help="without ruff, djlint and mypy")
-        parser.add_argument("--gateway", action="store_true", help="also against a real OpenClaw gateway")
+        parser.add_argument("--gateway", action="store_true", help="also against a real OpenClaw gateway and a model")
+        parser.add_argument(
+            "--soak",
+            action="store_true",
+            help="only the long run: faults under load for an hour, with a table at the end (--table FILE keeps it)",
+        )
         return parser
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -33,12 +40,14 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             sys.exit("Stopped.")
 
-    def handle(self, *pytest_args: str, **options: Any) -> None:
+    def handle(self, *pytest_args: str, soak: bool, **options: Any) -> None:
         self.pytest_args = pytest_args
         self.summary: list[str] = []
         self.failed = False
         paths = [Path(word) for word in pytest_args if word.startswith("tests/")]
-        if paths:
+        if soak:
+            self.run_slow("faults", "-vv", "--soak", *suites.ONE_AT_A_TIME, *([] if paths else [SOAK]))
+        elif paths:
             self.run_paths(paths, options["fast"])
         else:
             self.run_everything(**options)
@@ -55,17 +64,17 @@ class Command(BaseCommand):
     def run_everything(self, fast: bool, no_lint: bool, gateway: bool) -> None:
         for line in () if no_lint else suites.LINT:
             self.step(line, line.split())
-        self.run_fast(*suites.FAST, everywhere=not fast)
+        self.run_fast(*suites.FAST.options, *(("-m", suites.NOT_THOROUGH) if fast else ()), everywhere=not fast)
         for name in () if fast else suites.SLOW:
-            if suites.exists(name) and (gateway or name != "gateway"):
+            if suites.exists(name) and (gateway or name not in ("gateway", "plain")):
                 self.run_slow(name, f"tests/{name}")
 
     def run_fast(self, *arguments: str, everywhere: bool) -> None:
-        self.pytest("tests on SQLite", *arguments)
+        self.pytest("tests on SQLite", *arguments, **suites.FAST.env)
         if everywhere and self.has(parts.POSTGRESQL, "tests on PostgreSQL"):
             try:
                 with postgres.server() as url:
-                    self.pytest("tests on PostgreSQL", *arguments, DATABASE_URL=url)
+                    self.pytest("tests on PostgreSQL", *arguments, DATABASE_URL=url, **suites.FAST.env)
             except postgres.Failed as error:
                 self.note("failed", f"tests on PostgreSQL: {error}", failed=True)
 

@@ -6,7 +6,9 @@ import uuid
 import pytest
 import redis
 
+from sessions_core import bridge
 from sessions_core.hub import Hub
+from tests.chaos_proxy import ChaosProxy
 from tests.loops import run
 from tests.redis_server import Redis
 
@@ -114,6 +116,31 @@ def test_when_redis_comes_back_so_do_the_events(server):
             await asyncio.sleep(0.3)
             two.here.publish(CHAT, {"n": 2})
             await until(lambda: {"n": 2} in two.heard_there)
+
+    run(scene())
+
+
+def test_a_redis_that_falls_silent_is_noticed_and_events_come_back(server, monkeypatch):
+    """Half open: the connections stand, but nothing passes on them any more."""
+    monkeypatch.setattr(bridge, "PING", 0.1)
+    monkeypatch.setattr(bridge, "SILENCE", 0.5)
+    monkeypatch.setattr(bridge, "ANSWER", 0.5)
+
+    async def scene():
+        with ChaosProxy(server.url) as proxy:
+            async with Two(proxy.url) as two:
+                await two.listen(CHAT)
+                await asyncio.sleep(1)
+                assert two.here.bridge.up and two.there.bridge.up, "silence of the hub is no silence of Redis"
+                proxy.silent = True
+                await until(lambda: not two.here.bridge.up and not two.there.bridge.up)
+                await asyncio.sleep(1)
+                assert not two.here.bridge.up, "a connection that says nothing is not up"
+                proxy.silent = False
+                await until(lambda: two.here.bridge.up and two.there.bridge.up)
+                await asyncio.sleep(0.3)
+                two.here.publish(CHAT, {"n": 1})
+                await until(lambda: {"n": 1} in two.heard_there)
 
     run(scene())
 

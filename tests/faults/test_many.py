@@ -6,7 +6,7 @@ import time
 
 from tests.fake_gateway import answer, words
 from tests.server import Person, wait_until
-from tests.viewer import Viewer, watching
+from tests.viewer import Viewer, staying, watching
 
 
 def through(pages, person):
@@ -118,6 +118,30 @@ def test_a_deploy_cuts_no_reply(cluster, gateway):
     assert len(gateway.requests) == 11
 
 
+def test_sigterm_again_and_again_is_one_sigterm(cluster):
+    for process in (cluster.relay(), cluster.serve()):
+        while process.process.poll() is None:
+            process.signal(signal.SIGTERM)
+            time.sleep(0.0005)
+        assert process.process.returncode == 0
+
+
+def test_the_pages_restart_and_the_reply_goes_on(cluster, gateway):
+    pages, _ = cluster.pages(), cluster.relay()
+    ada = pages.first_account()
+    long_answer(gateway, 600)
+    chat = ada.chat("Question")
+    viewer = Viewer(chat)
+    with staying(viewer):
+        wait_until(lambda: viewer.seq > 3)
+        pages.kill()
+        pages.start()
+        assert chat.reply() == words("seed", 600)
+        wait_until(lambda: viewer.final.get(chat.replies[0]["id"]) == words("seed", 600))
+    assert viewer.connections > 1
+    assert len(gateway.requests) == 1
+
+
 def test_without_redis_the_pages_follow_by_looking_at_the_rows(make_cluster, gateway):
     cluster = make_cluster()
     here, there, _ = cluster.pages(), cluster.pages(), cluster.relay()
@@ -153,3 +177,23 @@ def test_two_embedded_servers_share_the_work(cluster, gateway):
     for chat in chats:
         assert chat.reply()
     assert len(gateway.requests) == 12
+
+
+def test_hosts_whose_clocks_are_ten_minutes_apart_reap_nobody_alive_and_everybody_dead(cluster, gateway):
+    """Leases are in the database's time."""
+    pages, ahead = cluster.pages("clock:600"), cluster.relay("clock:600")
+    ada = pages.first_account()
+    long_answer(gateway, 700)
+    chats = [ada.chat(f"Question {n}") for n in range(3)]
+    for chat in chats:
+        wait_until(lambda chat=chat: chat.replies and chat.replies[0]["text"])
+    cluster.relay("clock:-600")
+    for chat in chats:
+        assert chat.reply() == words("seed", 700)
+    ahead.signal(signal.SIGSTOP)
+    long_answer(gateway, 4000)
+    orphan = ada.chat("Taken by the one behind")
+    wait_until(lambda: orphan.replies and orphan.replies[0]["text"])
+    ahead.signal(signal.SIGCONT)
+    cluster.processes[-1].kill()
+    assert orphan.reply(state="interrupted")

@@ -4,17 +4,8 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from tests.fake_gateway import MODELS, answer, status
-from tests.server import ROOT, Server, own_environment
-
-
-@pytest.fixture
-def server(tmp_path, gateway):
-    server = Server(tmp_path / "data", OPENCLAW_GATEWAY_URL=gateway.url, OPENCLAW_GATEWAY_TOKEN=gateway.token).start()
-    yield server
-    server.end()
+from tests.server import ROOT, own_environment
 
 
 def doctor(server, **env):
