@@ -151,6 +151,7 @@ class PageConsumer(AsyncWebsocketConsumer):
         passing = {
             "delta": self.place.pass_delta,
             "block": self.place.pass_block,
+            "begun": self.place.pass_begun,
             "rev": self.place.pass_rev,
             "list": self.pass_list,
             "signed_out": self.sign_out,

@@ -24,11 +24,12 @@ class Following:
         self.list_rev = 0  # as it was at the last look
         self.message = self.seq = 0  # which reply, and up to which delta the page has it
         self.running = False
+        self.begun = 0  # the reply that the page knows somebody writes
         self.blocks, self.blocks_due = True, False  # whether it is told of blocks; whether it lacks all of them
 
     async def start(self, chat: uuid.UUID | None, rev: int, message: int, seq: int) -> None:
         """From where the page says it is; one that has not read what it was sent gets it with a tick."""
-        self.chat, self.rev, self.message, self.seq = chat, rev, message, seq
+        self.chat, self.rev, self.message, self.seq, self.begun = chat, rev, message, seq, 0
         self.flow.rejoined()
         if self.flow.full:
             self.flow.check()
@@ -56,6 +57,11 @@ class Following:
         if event["after"] != self.seq:
             return await self.catch_up()
         await self._send(event)
+
+    async def pass_begun(self, event: dict[str, Any]) -> None:
+        if event["message"] > self.begun:
+            self.begun = event["message"]
+            await self.say(event)
 
     async def pass_block(self, event: dict[str, Any]) -> None:
         if event["message"] != self.message or not self.blocks or self.blocks_due:
@@ -91,6 +97,8 @@ class Following:
         if found.message != self.message:
             self.blocks, self.blocks_due = True, True
         self.message, self.seq = found.message, found.after
+        if found.begun:
+            await self.pass_begun({"type": "begun", "message": found.message})
         if found.text:
             place = {"after": found.after, "seq": found.seq, "text": found.text}
             await self._send({"type": "delta", "message": found.message} | place)

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any
 
 from django.db import close_old_connections
-from django.db.models import F, IntegerField, Sum, Window
+from django.db.models import CharField, F, IntegerField, Sum, Window
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Length
 
@@ -21,8 +21,10 @@ from . import markdown
 
 SIZE_UPTO = Window(Sum(Length("text")), order_by="seq")  # so that no more is read than is sent
 RENDERER = ThreadPoolExecutor(1, thread_name_prefix="blocks")  # one: it takes many times the text's memory
-RUNNING = """select id from sessions_core_message where chat_id = sessions_core_chat.id
+RUNNING = """select {what} from sessions_core_message where chat_id = sessions_core_chat.id
     and role = 'assistant' and state in ('waiting', 'streaming')"""
+ID = RawSQL(RUNNING.format(what="id"), (), IntegerField())  # noqa: S611  # a constant
+STATE = RawSQL(RUNNING.format(what="state"), (), CharField())  # noqa: S611
 MOST_BLOCKS = 1_000_000  # characters of HTML; beyond it a page shows what it joins as plain text until the end
 
 
@@ -49,6 +51,7 @@ class Standing:
     rev: int
     list_rev: int
     message: int
+    begun: bool = False  # somebody writes it
     after: int = 0
     seq: int = 0
     text: str = ""
@@ -59,13 +62,13 @@ class Standing:
 def read(user: int, chat: uuid.UUID, message: int, after: int, room: int) -> Standing | None:
     """From where the page is, with so many characters and the rest of a delta; None when it is not this person's."""
     chats = Chat.objects.for_user(user).filter(pk=chat)
-    found = chats.values_list("rev", "owner__rev", RawSQL(RUNNING, (), IntegerField())).first()  # noqa: S611
+    found = chats.values_list("rev", "owner__rev", ID, STATE).first()
     if found is None:
         return None
-    rev, list_rev, running = found
+    rev, list_rev, running, state = found
     if running is None:
         return Standing(rev, list_rev, 0)
-    return piece(Standing(rev, list_rev, running), after if running == message else 0, room)
+    return piece(Standing(rev, list_rev, running, state == "streaming"), after if running == message else 0, room)
 
 
 def piece(standing: Standing, after: int, room: int) -> Standing:

@@ -35,7 +35,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "lease fence when settling",
-        "sessions_core/models/message.py",
+        "sessions_core/models/ending.py",
         '{"owner_process": process} if process else {}',
         "{}",
         "tests/test_relay.py tests/test_chat.py",

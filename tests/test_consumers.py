@@ -144,6 +144,35 @@ async def write_and_publish(text, seq, chat):
     return reply
 
 
+class TestBegun:
+    """Until somebody writes a reply it waits for a free slot, and the page says so."""
+
+    def test_a_page_hears_when_a_reply_is_begun(self, cookie, chat):
+        async def scenario():
+            reply = await db(Message.objects.running().get)(chat=chat)
+            async with page(cookie) as tab:
+                await tab.subscribe(chat)
+                await tab.hear("rev", "end")
+                event = {"type": "begun", "message": reply.pk}
+                hub.publish(("chat", chat.pk), event)
+                hub.publish(("chat", chat.pk), event)
+                heard = await tab.hear("begun")
+                await tab.say(type="ping", t=1)
+                return heard == event, (await tab.hear())["type"]
+
+        assert run(scenario()) == (True, "pong"), "once"
+
+    def test_one_that_missed_it_finds_it_in_the_rows(self, cookie, chat):
+        async def scenario():
+            async with page(cookie) as tab:
+                await tab.subscribe(chat)
+                return (await tab.hear("begun"))["message"]
+
+        reply = Message.objects.running().get()
+        Message.objects.filter(pk=reply.pk).update(state="streaming", owner_process="p")
+        assert run(scenario()) == reply.pk
+
+
 class TestWhoMayOpenIt:
     def accepted(self, **who):
         async def scenario():

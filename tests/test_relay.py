@@ -667,6 +667,7 @@ def test_a_reply_that_cannot_be_ended_at_all_is_left_to_its_lease_and_not_asked_
     assert len(fake_gateway.requests) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", ["claim", "append", "stop_wanted"])
 def test_a_loop_that_fails_once_goes_on(chat, fake_gateway, monkeypatch, verb):
     real = getattr(MessageQuerySet, verb)

@@ -1,7 +1,6 @@
-import logging
 from collections.abc import Collection, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models, transaction
@@ -11,20 +10,12 @@ from django.utils import timezone
 
 from ..gateway import kinds
 from ..text import utf16_length
-from . import history, turns
-from .event import ChatEvent
+from . import ending, history, turns
 
 if TYPE_CHECKING:
     from .reading import Among
 
-log = logging.getLogger(__name__)
-
 LEASE = timedelta(seconds=8)
-FOR_OPERATORS = ("gateway_auth", "gateway_config")  # failures that a person cannot mend by trying again
-
-
-class AlreadyEnded(Exception):
-    """Somebody else settled the reply, or it belongs to another process now."""
 
 
 class Literal(Func):
@@ -197,6 +188,9 @@ class Message(models.Model):
 
     carried_to = turns.carried_to
     turns = history.turns
+    text_so_far = ending.text_so_far
+    settle = ending.settle
+    interrupt = ending.interrupt
 
     class Meta:
         constraints = [
@@ -246,72 +240,6 @@ class Message(models.Model):
     @property
     def length_in_browser(self) -> int:
         return utf16_length(self.text)
-
-    def text_so_far(self) -> tuple[str, int]:
-        """The text and the number of deltas it is made of."""
-        rows = list(self.deltas.order_by("seq").values_list("seq", "text"))
-        return (self.text + "".join(text for _, text in rows), rows[-1][0] if rows else 0)
-
-    def settle(
-        self,
-        state: str,
-        *,
-        process: str | None = None,
-        orphaned: bool = False,
-        code: str = "",
-        error: str = "",
-        text: str | None = None,
-        html: str = "",
-        html_version: int = 0,
-        upstream_id: str = "",
-        usage: dict | None = None,
-    ) -> bool:
-        """End this reply, once: fold its deltas, then promote or hold what waits. False when it had ended already.
-
-        With `process`, only while that process owns it: one that was suspended past its lease writes nothing. It
-        knows the `text` it has written; without, that is read from the deltas.
-        With `orphaned`, only while its lease is over: whoever owns it may have renewed it since it was found.
-        """
-        fence: dict[str, Any] = {"owner_process": process} if process else {}
-        if orphaned:
-            fence["lease_until__lt"] = Now()
-        result = {
-            "html": html,
-            "html_version": html_version,
-            "error_code": code,
-            "error_text": error[:400],
-            "upstream_id": upstream_id[:200],
-            "usage": usage,
-        }
-        try:
-            with self.chat.changing():
-                self._end(fence, state=state, **result, **({} if text is None else {"text": text}))
-                if text is None and (folded := self.text_so_far()[0]):
-                    Message.objects.filter(pk=self.pk).update(text=folded)
-                self.deltas.all().delete()
-                self.chat.line_up(after=state)
-                if code in FOR_OPERATORS:
-                    ChatEvent.objects.create(chat=self.chat, verb="gateway refused", detail={"code": code})
-        except AlreadyEnded:
-            return False
-        for name in (*result, "state", "text", "ended_at", "lease_until", "owner_process"):  # read again if asked for
-            self.__dict__.pop(name, None)
-        return True
-
-    def _end(self, fence: dict[str, Any], **result: Any) -> None:
-        result |= {"ended_at": Now(), "lease_until": None, "owner_process": ""}
-        if not Message.objects.running().filter(pk=self.pk, **fence).update(**result):
-            raise AlreadyEnded
-
-    def interrupt(self, process: str | None = None, code: str = "restarted", *, orphaned: bool = False) -> bool:
-        """The process that was writing this is gone; what arrived is kept."""
-        return self.settle(
-            self.State.INTERRUPTED,
-            process=process,
-            orphaned=orphaned,
-            code=code,
-            error="The server was restarted while this was being written; what arrived is kept.",
-        )
 
 
 class Delta(models.Model):

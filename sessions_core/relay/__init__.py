@@ -102,6 +102,7 @@ class Relay:
     def begin(self, reply: Message) -> None:
         running = self.running[reply.pk] = Running(reply)
         running.task = self.tasks.spawn(self.carrying.carry(running))
+        self.publishing.begun(running)
 
     # --- drain
 

@@ -24,6 +24,9 @@ class Publishing:
         """HTML, and the version of what made it."""
         return await self.thread.run(self.render, text)
 
+    def begun(self, running: Running) -> None:
+        self._tell(running, {"type": "begun", "message": running.reply.pk})
+
     def delta(self, running: Running, delta: Delta) -> None:
         running.text.append(delta.text)
         piece = {"after": delta.seq - 1, "seq": delta.seq, "text": delta.text}

@@ -69,6 +69,7 @@ class ChatMessages extends HTMLElement {
     live.addEventListener("list", () => document.body.dispatchEvent(new Event("list-changed")));
     live.addEventListener("signed-out", lookAgain);
     if (!this.dataset.chat) return;
+    live.addEventListener("begun", ({ detail }) => this.#begin(detail.message));
     live.addEventListener("delta", ({ detail }) => this.#grow(detail));
     live.addEventListener("block", ({ detail }) => this.#reply(detail.message)?.settle(detail) === false && this.subscribe());
     for (const news of ["rev", "end"]) live.addEventListener(news, ({ detail }) => this.#hear(detail.rev));
@@ -154,6 +155,7 @@ class ChatMessages extends HTMLElement {
     else this.#insert(element);
     htmx.process(element);
     this.#announce(element, present);
+    this.#begin(this.begun);
   }
 
   // What this is a newer version of goes: of a reply those before it, of a question all that followed too.
@@ -204,11 +206,20 @@ class ChatMessages extends HTMLElement {
     return this.querySelector(`#message-${message} > .message__body live-reply`);
   }
 
+  // What is rendered before it begins may come after that was said.
+  #begin(message) {
+    this.begun = message;
+    const reply = this.#reply(message)?.closest(".message");
+    if (reply?.dataset.state !== "waiting") return;
+    reply.dataset.state = "streaming";
+    reply.querySelector("elapsed-time").say("the agent is working");
+  }
+
   #grow(frame) {
     const reply = this.#reply(frame.message);
     if (!reply) return this.sync().then(() => this.subscribe());
     if (!reply.take(frame)) return this.subscribe();
-    reply.closest(".message").dataset.state = "streaming";
+    this.#begin(frame.message);
     if (this.#pinned) this.#scroll();
   }
 

@@ -55,6 +55,14 @@ class ElapsedTime extends HTMLElement {
     clearInterval(this.timer);
   }
 
+  // What is waited for has changed.
+  say(words) {
+    if (words === this.dataset.says) return;
+    this.dataset.says = words;
+    this.textContent = words[0].toUpperCase() + words.slice(1);
+    this.#show();
+  }
+
   #show() {
     const seconds = Math.floor((Date.now() - new Date(this.dataset.since)) / 1000);
     if (seconds < 10) return;

@@ -79,9 +79,14 @@ def app(tmp_path_factory):
 @pytest.fixture
 def own_app(app, tmp_path):
     """For tests that kill the server or the gateway, or need an app without any account."""
-    shutil.copytree(app.server.data / "static", tmp_path / "data" / "static")  # seconds to make
-    with running_app(tmp_path / "data") as app:
+    with running_app(copied(app, tmp_path)) as app:
         yield app
+
+
+def copied(app: App, folder: Path) -> Path:
+    """A data folder for another app, with the files that take seconds to make."""
+    shutil.copytree(app.server.data / "static", folder / "data" / "static")
+    return folder / "data"
 
 
 @pytest.fixture

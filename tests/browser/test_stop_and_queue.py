@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import copied, running_app
 from tests.browser.screen import (
     address_of,
     answers,
@@ -159,3 +160,21 @@ def test_five_wait_and_the_seventh_message_comes_back_with_the_reason(page, repl
     expect(page.get_by_role("alert")).to_be_hidden()
     expect(text_of(answers(page).last)).to_contain_text("You said: Number 7")
     expect(text_of(questions(page))).to_have_text(["What is new?", *(f"Number {n}" for n in range(2, 8))])
+
+
+def test_a_reply_waits_for_a_free_slot_and_says_so_until_somebody_writes_it(app, tmp_path, held, visit):
+    with running_app(copied(app, tmp_path), REPLIES_PER_USER="1") as small:
+        ada = small.server.first_account()
+        first, second = held("One."), held("Two.")
+        start_chat(ada, small.gateway, first)
+        page = visit(ada, address_of(start_chat(ada, small.gateway, second)), server=small.server)
+        page.clock.install()
+        page.reload()
+        expect(answers(page)).to_contain_text("Sent")
+        page.clock.fast_forward("00:15")
+        expect(answers(page)).to_contain_text(re.compile(r"waiting for a free slot \(\d+ s\)"))
+        first.rest()
+        expect(answers(page)).to_contain_text("the agent is working")
+        expect(text_of(answers(page))).to_have_text("")
+        second.rest()
+        expect(text_of(answers(page))).to_have_text("Two.")
