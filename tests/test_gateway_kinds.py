@@ -15,6 +15,7 @@ from tests.fake_gateway import (
     done,
     eof,
     event,
+    eventually,
     finish,
     hang,
     ping,
@@ -146,7 +147,7 @@ def test_silence_and_pings_have_an_end(fake_gateway, said, state, noise):
     text, error, _ = ask(fake_gateway, [*said, ping(), *pings, delta("late"), done()], silence=0.5)
     assert text == ("You" if state == "interrupted" else "")
     assert (error.state, error.code, error.safe_to_repeat) == (state, "timeout_idle", False)
-    assert fake_gateway.requests[0].client_left
+    assert eventually(lambda: fake_gateway.requests[0].client_left)
 
 
 def test_a_model_that_thinks_for_long_is_not_silent(fake_gateway):

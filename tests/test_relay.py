@@ -18,7 +18,22 @@ from sessions_core.models.message import MessageQuerySet
 from sessions_core.relay import Relay, carrying
 from sessions_core.relay.running import Running
 from sessions_core.relay.tidying import reap
-from tests.fake_gateway import answer, cut, delta, done, error, event, hang, reset, role, sleep, status, wait, words
+from tests.fake_gateway import (
+    answer,
+    cut,
+    delta,
+    done,
+    error,
+    event,
+    eventually,
+    hang,
+    reset,
+    role,
+    sleep,
+    status,
+    wait,
+    words,
+)
 from tests.loops import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -255,7 +270,7 @@ def test_stopping_keeps_what_came_and_closes_the_stream(chat, fake_gateway):
 
     reply = run(scenario())
     assert (reply.state, reply.text) == ("stopped", "so far")
-    assert fake_gateway.requests[0].client_left
+    assert eventually(lambda: fake_gateway.requests[0].client_left)
 
 
 def test_a_stop_whose_hint_is_lost_is_found_in_the_rows(chat, fake_gateway):

@@ -75,7 +75,7 @@ def test_before_the_commit_nothing_is_there_and_sending_again_works(mortal, gate
         ("sessions_core.models.message.Message.turns:entry", "interrupted"),
         ("sessions_core.models.message.MessageQuerySet.append:entry:3", "interrupted"),
         ("sessions_core.models.message.MessageQuerySet.append:exit:3", "interrupted"),
-        ("sessions_core.models.message.Message._end:exit", "interrupted"),
+        ("sessions_core.models.ending._end:exit", "interrupted"),
         ("sessions_core.models.chat.Chat.line_up:entry", "interrupted"),  # folded, and not committed
         ("sessions_core.models.message.Message.settle:exit", "done"),
     ],
