@@ -28,16 +28,6 @@ def as_often_as_one_likes(settings):
 
 
 @pytest.fixture
-def ada():
-    return User.objects.create_user("ada")
-
-
-@pytest.fixture
-def bob():
-    return User.objects.create_user("bob")
-
-
-@pytest.fixture
 def by(bob):
     return By(bob)
 

@@ -17,7 +17,7 @@ from sessions_core.models import Chat, Delta, Message, User
 from sessions_core.models.message import MessageQuerySet
 from sessions_core.relay import Relay, carrying
 from sessions_core.relay.running import Running
-from sessions_core.relay.tidying import reap
+from sessions_core.relay.tidying import ENDS_PER_TURN, interrupt_others, reap
 from tests.fake_gateway import (
     answer,
     cut,
@@ -780,3 +780,14 @@ class TestRepliesPerPerson:
 
         assert run(scenario()) == 2
         assert [chat.messages.replies().get().state for chat in chats] == ["done"] * 5
+
+
+def test_a_start_alone_interrupts_what_others_left_and_not_what_it_has_begun_meanwhile(ada):
+    chats = [Chat.objects.start(ada) for _ in range(ENDS_PER_TURN + 2)]
+    for chat in chats:
+        chat.receive("Hello")
+    Message.objects.running().update(state="streaming", owner_process="dead")
+    Message.objects.running().filter(chat=chats[0]).update(owner_process="me")
+    interrupt_others("me")
+    assert Message.objects.running().get().chat == chats[0]
+    assert Message.objects.filter(state="interrupted").count() == len(chats) - 1

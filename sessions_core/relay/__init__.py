@@ -21,7 +21,7 @@ from .carrying import Carrying
 from .publishing import Publishing
 from .running import Running
 from .tasks import Tasks, close_connection, surviving
-from .tidying import Tidying, interrupt_all
+from .tidying import Tidying, interrupt_others
 from .writing import Writing
 
 CLAIM = 0.2  # seconds, when no hint comes
@@ -58,7 +58,7 @@ class Relay:
         """Begin to work in the running loop. `alone`: no other process can own a reply, so all are interrupted now."""
         self.hub.subscribe("relay", self.hint)
         if alone:
-            self.tasks.spawn(self.writing.thread.write(interrupt_all))
+            self.tasks.spawn(self.writing.thread.write(interrupt_others, self.process))
         self.claiming = self.tasks.spawn(self.claim_for_ever())
         for work in (
             self.writing.flush_for_ever,

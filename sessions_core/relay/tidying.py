@@ -53,9 +53,11 @@ class Tidying:
             close_connection()
 
 
-def interrupt_all() -> None:
-    """Where no other process is, which could lock the same chats in another order: many in one transaction."""
-    left = list(Message.objects.in_motion().replies().filter(state=Message.State.STREAMING).select_related("chat"))
+def interrupt_others(process: str) -> None:
+    """All that this process does not write itself. Only where no other is, which could lock the same chats in another
+    order: many in one transaction."""
+    streaming = Message.objects.in_motion().replies().filter(state=Message.State.STREAMING)
+    left = list(streaming.exclude(owner_process=process).select_related("chat"))
     for first in range(0, len(left), ENDS_PER_TURN):
         with transaction.atomic():
             for reply in left[first : first + ENDS_PER_TURN]:
