@@ -305,9 +305,9 @@ def test_more_come_on_scroll_and_a_refresh_does_not_throw_the_reader_back(many, 
     page.locator("#chat-list").evaluate("list => (list.dataset.old = 1)")
     person.chat("Something new")
     expect(page.locator("#chat-list[data-old]")).to_have_count(0)
-    expect(items(page)).to_have_count(60)
+    # The one that no longer fits comes by itself if "More" is in sight at the end of the list.
+    expect(items(page).nth(59)).to_be_attached()
     assert abs(wrapper.evaluate("list => list.scrollTop") - place) < 50
-    expect(items(page).last).to_be_attached()
     ids = items(page).evaluate_all("all => all.map(({id}) => id)")
     assert len(set(ids)) == len(ids)
 
