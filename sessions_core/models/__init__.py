@@ -2,10 +2,25 @@
 
 from .chat import Chat
 from .event import ApiToken, By, ChatEvent
+from .grant import AgentGrant
+from .leftover import Leftover
 from .message import Delta, Message
 from .names import PastTitle
 from .process import Process
 from .throttle import Throttle
 from .user import User
 
-__all__ = ["ApiToken", "By", "Chat", "ChatEvent", "Delta", "Message", "PastTitle", "Process", "Throttle", "User"]
+__all__ = [
+    "AgentGrant",
+    "ApiToken",
+    "By",
+    "Chat",
+    "ChatEvent",
+    "Delta",
+    "Leftover",
+    "Message",
+    "PastTitle",
+    "Process",
+    "Throttle",
+    "User",
+]

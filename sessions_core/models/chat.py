@@ -48,6 +48,14 @@ class Chat(models.Model):
     announced_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="That it will go, unused.")
     chapter = models.PositiveIntegerField(default=1)
     key_number = models.PositiveIntegerField(default=1)
+    gateway_session = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="The gateway's own id of the memory, when last seen.",
+    )
     based_on = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="forks")
     rev = models.PositiveBigIntegerField(default=1, editable=False)
     read_seq = models.PositiveIntegerField(default=0)
@@ -104,7 +112,10 @@ class Chat(models.Model):
     keep_draft = reading.keep_draft
 
     class Meta:
-        permissions = [("use_main_session", "Can use the agent's main session, which all who have this share")]
+        permissions = [
+            ("use_main_session", "Can use the agent's main session, which all who have this share"),
+            ("adopt_sessions", "Can make chats of any of the gateway's sessions"),
+        ]
         constraints = [
             models.CheckConstraint(
                 name="chat_key_form",

@@ -165,6 +165,10 @@ class Message(models.Model):
     text = models.TextField(blank=True)
     html = models.TextField(blank=True, help_text="The text as rendered, so that a page costs no rendering.")
     html_version = models.PositiveIntegerField(default=0)
+    # With a default in the database: processes of the release before know nothing of these.
+    thinking = models.TextField(
+        blank=True, default="", db_default="", help_text="What the model said to itself before the text."
+    )
     parts = models.JSONField(default=list, blank=True)
     client_id = models.UUIDField(null=True, blank=True)
     owner_process = models.CharField(max_length=100, blank=True)
@@ -173,6 +177,12 @@ class Message(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error_text = models.CharField(max_length=400, blank=True)
     upstream_id = models.CharField(max_length=200, blank=True)
+    origin = models.CharField(
+        max_length=60, blank=True, default="", db_default="", help_text="Where it was said, if not here."
+    )
+    transcript_id = models.CharField(
+        max_length=100, blank=True, default="", db_default="", help_text="The gateway's transcript has it as this."
+    )
     usage = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     first_delta_at = models.DateTimeField(null=True, blank=True)
@@ -196,6 +206,9 @@ class Message(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["chat", "seq"], name="message_seq"),
             models.UniqueConstraint(fields=["chat", "client_id"], name="message_client_id"),
+            models.UniqueConstraint(
+                fields=["chat", "transcript_id"], condition=~Q(transcript_id=""), name="message_transcript_id"
+            ),
             models.UniqueConstraint(
                 fields=["chat"],
                 condition=Q(role="assistant", state__in=["waiting", "streaming"]),
