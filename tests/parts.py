@@ -1,4 +1,4 @@
-"""The real parts of the tests: a browser, PostgreSQL, Redis, proxies. Found, or installed as root on Debian."""
+"""The real parts of the tests: a browser, PostgreSQL, Redis, proxies, npm. Found, or installed as root on Debian."""
 
 import ctypes
 import os
@@ -52,3 +52,4 @@ BROWSER = Part("a browser", "chromium libatomic1", can_run_browser)
 REDIS = Part("Redis", "redis-server", lambda: redis_server.program() is not None)
 POSTGRESQL = Part("PostgreSQL", "postgresql", lambda: postgres.programs() is not None)
 PROXIES = Part("nginx and Caddy", "nginx caddy", lambda: all(map(shutil.which, ("nginx", "caddy"))))
+NPM = Part("npm", "npm", lambda: shutil.which("npm") is not None)

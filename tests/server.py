@@ -149,6 +149,17 @@ class Server(Process):
         person.post(path[1], username=name, password1=PASSWORD, password2=PASSWORD)
         return person
 
+    def invited(self, name: str) -> "Person":
+        """Somebody more, as an operator lets people in."""
+        env = own_environment(WEBCHAT_DATA=str(self.data), **self.env)
+        command = [sys.executable, "manage.py", "users", "invite", name]
+        said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+        path = re.search(r"(/account/link/\S+)", said)
+        assert path, said
+        person = Person(self)
+        person.post(path[1], new_password1=PASSWORD, new_password2=PASSWORD)
+        return person
+
 
 class Pages(Server):
     """`serve --no-relay`."""
@@ -189,6 +200,12 @@ class Person:
         """For Playwright's `add_cookies`."""
         host = urlsplit(self.server.url).hostname
         return [{"name": n, "value": v, "domain": host, "path": "/"} for n, v in self.http.cookies.items()]
+
+    def talk(self, pk: uuid.UUID) -> "Talk":
+        """In a chat that is there."""
+        talk = Talk(self)
+        talk.pk, talk.key = pk, f"webchat-{pk}"
+        return talk
 
     def chat(self, text: str) -> "Talk":
         talk = Talk(self)

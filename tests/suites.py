@@ -30,9 +30,10 @@ SLOW = {
     "faults": Suite(TWO_AT_A_TIME, needs=(parts.POSTGRESQL, parts.REDIS, parts.PROXIES)),
     # Playwright's event loop makes Django refuse the database, and spoils async tests of the same process.
     "browser": Suite(env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=(parts.BROWSER,)),
-    "gateway": Suite(options=("-m", "gateway"), env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=(parts.BROWSER,)),
-    "plain": Suite(options=("-m", "gateway")),
+    "gateway": Suite(("-m", "gateway"), {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, (parts.BROWSER, parts.NPM)),
+    "plain": Suite(("-m", "gateway")),
 }
+DOWNLOADED = {"gateway", "plain"}  # a gigabyte: elsewhere than in CI only when asked for
 # By name: pytest rewrites every module of every plugin it finds by itself, which takes a second in each process.
 PLUGINS = "pytest_django.plugin,xdist.plugin,_hypothesis_pytestplugin"
 FAST = Suite(

@@ -1,4 +1,7 @@
-"""The real OpenClaw gateway, installed by npm from the lock beside this file and run headless on loopback."""
+"""The real OpenClaw gateway, installed by npm from a lock and run headless on loopback.
+
+The release the tests are for is named by the lock beside this file; `older/` has one from before.
+"""
 
 import contextlib
 import fcntl
@@ -15,7 +18,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-VERSION = json.loads((HERE / "package.json").read_text())["dependencies"]["openclaw"]
+OLDER = HERE / "older"
 NO_NPM = (
     "There is no npm on PATH. Install Node.js 20 or newer, which brings it, "
     "then run: python -m pytest tests/gateway -m gateway"
@@ -39,19 +42,25 @@ class NpmMissing(OpenClawError):
     """There is no npm on PATH, and no finished installation to use instead."""
 
 
-def default_folder():
+def version(locked=HERE):
+    return json.loads((locked / "package.json").read_text())["dependencies"]["openclaw"]
+
+
+def default_folder(locked):
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "openclaw-webchat-tests" / f"openclaw-{VERSION}"
+    return Path(cache) / "openclaw-webchat-tests" / f"openclaw-{version(locked)}"
 
 
-def install(folder=None):
-    """Install the locked release into `folder` unless it is there already; NpmMissing or OpenClawError."""
-    folder = folder or default_folder()
+def install(locked=HERE):
+    """Install the release that is locked in this folder unless it is there already; NpmMissing or OpenClawError."""
+    folder = default_folder(locked)
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one(folder):
-        if not _is_complete(folder):
-            _npm_ci(folder)
-            _stamp(folder).write_text(_lock_digest())
+        stamp, digest = folder / "complete", _digest(locked)
+        if not (stamp.exists() and stamp.read_text() == digest):
+            stamp.unlink(missing_ok=True)
+            _npm_ci(folder, locked)
+            stamp.write_text(digest)
     return folder
 
 
@@ -63,24 +72,15 @@ def _only_one(folder):
         yield
 
 
-def _is_complete(folder):
-    return _stamp(folder).exists() and _stamp(folder).read_text() == _lock_digest()
+def _digest(locked):
+    return hashlib.sha256((locked / "package-lock.json").read_bytes()).hexdigest()
 
 
-def _stamp(folder):
-    return folder / "complete"
-
-
-def _lock_digest():
-    return hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-
-
-def _npm_ci(folder):
+def _npm_ci(folder, locked):
     if shutil.which("npm") is None:
         raise NpmMissing(NO_NPM)
-    _stamp(folder).unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(HERE / name, folder / name)
+        shutil.copyfile(locked / name, folder / name)
     done = subprocess.run(NPM_CI.split(), cwd=folder, capture_output=True, text=True, timeout=900)
     if done.returncode:
         raise OpenClawError(f"`{NPM_CI}` in {folder} failed:\n{done.stderr[-4000:]}")
@@ -131,11 +131,15 @@ class OpenClaw:
                 raise OpenClawError(f"OpenClaw was not ready within {timeout} s.\n{self.log_tail()}")
             time.sleep(0.2)
 
+    def terminate(self):
+        """Tell it to stop: it finishes its running turns first."""
+        self.process.send_signal(signal.SIGTERM)
+
     def stop(self, grace=60):
         """Let it finish its running turns; after `grace` seconds it is killed."""
         if self.process is None:
             return
-        self.process.send_signal(signal.SIGTERM)
+        self.terminate()
         try:
             self.process.wait(grace)
         except subprocess.TimeoutExpired:

@@ -84,9 +84,9 @@ class Provider:
         self._thread.join()
         self._server.server_close()
 
-    def requests_of(self, key):
+    def requests_of(self, key, agent="main"):
         """The calls of one session, by the key our app uses (`webchat-…`)."""
-        return [request for request in self.requests if request.session == f"agent:main:{key}"]
+        return [request for request in self.requests if request.session == f"agent:{agent}:{key}"]
 
 
 class _Handler(BaseHTTPRequestHandler):
