@@ -20,6 +20,7 @@ from django.conf import settings
 
 from sessions_core import metrics
 from sessions_core.hub import hub
+from sessions_core.listening import listening
 from sessions_core.models import User
 
 from . import standing
@@ -41,6 +42,7 @@ open_pages: Counter[int] = Counter()  # of this process, by person
 class PageConsumer(AsyncWebsocketConsumer):
     tasks: Sequence[asyncio.Task] = ()  # once it is let in
     topics: Any = ()
+    watched: uuid.UUID | None = None  # the chat whose gateway session is listened to for this page
 
     async def connect(self) -> None:
         self.user: User = self.scope["user"]
@@ -66,6 +68,7 @@ class PageConsumer(AsyncWebsocketConsumer):
         self.tasks = [asyncio.create_task(self.guarded(work())) for work in (self.pass_on, self.tick)]
 
     async def disconnect(self, code: int) -> None:
+        self.watch(None)
         for topic in self.topics:
             hub.unsubscribe(topic, self.hear)
         if self.tasks:
@@ -115,12 +118,14 @@ class PageConsumer(AsyncWebsocketConsumer):
             self.listen_to(chat)
             self.list_rev = natural(frame, "list", self.list_rev)
             await self.place.start(chat, natural(frame, "rev"), natural(frame, "message"), natural(frame, "after"))
+            self.watch(chat)  # it is this person's
             if not self.flow.full:
-                await self.look_at_list()
+                await self.tell_list(self.place.list_rev)
 
     async def on_unsub(self, frame: dict[str, Any]) -> None:
         async with self.lock:
             self.listen_to(None)
+            self.watch(None)
             self.place.chat = None
 
     async def on_ack(self, frame: dict[str, Any]) -> None:
@@ -138,6 +143,13 @@ class PageConsumer(AsyncWebsocketConsumer):
         if chat and ("chat", chat) not in self.topics:
             hub.subscribe(("chat", chat), self.hear)
             self.topics.add(("chat", chat))
+
+    def watch(self, chat: uuid.UUID | None) -> None:
+        if chat:
+            listening.watch(chat)
+        if self.watched:
+            listening.unwatch(self.watched)
+        self.watched = chat
 
     # --- what the hub says
 
@@ -167,15 +179,12 @@ class PageConsumer(AsyncWebsocketConsumer):
     async def pass_list(self, event: dict[str, Any]) -> None:
         if event["chat"] and event["chat"] == str(self.place.chat):
             return await self.tell_list(max(self.list_rev, self.place.list_rev))
-        await self.look_at_list()
+        await self.tell_list(await standing.list_rev(self.user.pk))
 
     async def sign_out(self, event: dict[str, Any]) -> None:
         await self.bye(SIGNED_OUT)
 
     # --- what the page is told
-
-    async def look_at_list(self) -> None:
-        await self.tell_list(await standing.list_rev(self.user.pk))
 
     async def tell_list(self, rev: int) -> None:
         if rev != self.list_rev:
@@ -190,15 +199,14 @@ class PageConsumer(AsyncWebsocketConsumer):
                 if not await self.still_welcome():
                     return
                 await self.place.catch_up()
-                await self.look_at_list()
+                await self.tell_list(self.place.list_rev)
 
     async def pause(self) -> None:
         """Long while no reply runs; one that begins meanwhile ends it, because its hints may be lost too."""
-        until = monotonic() + TICK_IDLE
-        while True:
-            await asyncio.sleep(TICK_RUNNING * random.uniform(0.8, 1.2))  # noqa: S311
-            if self.place.running or monotonic() >= until:
-                return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_IDLE * random.uniform(0.8, 1.2)):  # noqa: S311
+                await self.place.runs.wait()
+                await asyncio.sleep(TICK_RUNNING * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def still_welcome(self) -> bool:
         now = monotonic()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +29,19 @@ def secret(name: str) -> str:
         return (Path(path).read_text() if path else os.environ.get(name, "")).strip()
     except OSError as error:
         refuse(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.")
+
+
+def authority(name: str) -> str:
+    """The path of a file with certificates that are believed; empty when it is not set."""
+    path = env.str(name, "").strip()
+    try:
+        if path:
+            ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        refuse(f"{name} names {path}, which is no file of certificates: it begins with -----BEGIN CERTIFICATE-----.")
+    except OSError as error:
+        refuse(f"{name} names {path}, which cannot be read: {error.strerror}.")
+    return path
 
 
 def generated(path: Path) -> str:

@@ -1,5 +1,6 @@
 """An open page's place in a chat: a cursor that live text and text read from the rows pass alike, each piece once."""
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,7 +24,7 @@ class Following:
         self.rev = 0
         self.list_rev = 0  # as it was at the last look
         self.message = self.seq = 0  # which reply, and up to which delta the page has it
-        self.running = False
+        self.runs = asyncio.Event()  # a reply does
         self.begun = 0  # the reply that the page knows somebody writes
         self.blocks, self.blocks_due = True, False  # whether it is told of blocks; whether it lacks all of them
 
@@ -33,12 +34,13 @@ class Following:
         self.flow.rejoined()
         if self.flow.full:
             self.flow.check()
-            self.running = self.blocks_due = True
+            self.blocks_due = True
+            self.runs.set()
         else:
             await self.catch_up(blocks=True)
 
     async def acked(self) -> None:
-        lacking = self.flow.lagging or (self.running and self.blocks_due)
+        lacking = self.flow.lagging or (self.runs.is_set() and self.blocks_due)
         self.flow.acked()
         if lacking:
             await self.catch_up()
@@ -47,8 +49,9 @@ class Following:
 
     async def pass_delta(self, event: dict[str, Any]) -> None:
         if event["message"] > self.message:  # a new reply in this chat
-            self.message, self.seq, self.running = event["message"], 0, True
+            self.message, self.seq = event["message"], 0
             self.blocks, self.blocks_due = True, False
+            self.runs.set()
         if event["message"] < self.message or event["seq"] <= self.seq:
             return
         if self.flow.lagging or self.flow.room < 0:
@@ -59,7 +62,7 @@ class Following:
         await self._send(event)
 
     async def pass_begun(self, event: dict[str, Any]) -> None:
-        if event["message"] > self.begun:
+        if event["message"] > self.begun or "thinking" in event:
             self.begun = event["message"]
             await self.say(event)
 
@@ -80,17 +83,22 @@ class Following:
     async def catch_up(self, *, blocks: bool = False) -> None:
         """What the page lacks, as much as may be sent ahead of its acks."""
         if self.chat is None:
+            self.list_rev = await standing.list_rev(self.user)
             return
         found = await standing.read(self.user, self.chat, self.message, self.seq, self.flow.room)
         if found is None:
             raise Gone
-        self.running, self.list_rev = bool(found.message), found.list_rev
+        self.list_rev = found.list_rev
+        if found.message:
+            self.runs.set()
+        else:
+            self.runs.clear()
         self.blocks_due = self.blocks_due or blocks
         if found.message:
             await self._go_on(found)
         if found.rev != self.rev:
             self.rev = found.rev
-            kind = "rev" if self.running else "end"
+            kind = "rev" if found.message else "end"
             await self.say({"type": kind, "chat": str(self.chat), "message": self.message, "rev": self.rev})
 
     async def _go_on(self, found: standing.Standing) -> None:

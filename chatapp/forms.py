@@ -5,6 +5,7 @@ from django.contrib.auth import password_validation
 from django.contrib.auth.forms import BaseUserCreationForm
 
 from sessions_core.models import User
+from sessions_core.models.grant import offered_to
 
 
 class TypedField(forms.CharField):
@@ -55,11 +56,20 @@ class FirstAccountForm(BaseUserCreationForm):
 class AccountForm(forms.ModelForm):
     class Meta:
         model = User
-        fields = ("theme", "time_zone")
+        fields = ("theme", "time_zone", "default_agent")
 
+    default_agent = forms.ChoiceField(required=False, label="Agent", help_text="Who answers in your new chats.")
     time_zone = forms.CharField(
         required=False, max_length=64, help_text="Such as Europe/Berlin; empty: as your browser."
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered = offered_to(self.instance)
+        choice: Any = self.fields.pop("default_agent")
+        if len(offered) > 1:
+            choice.choices = [("", "As usual"), *((agent, agent) for agent in offered)]
+            self.fields["default_agent"] = choice
 
     def clean_time_zone(self) -> str:
         from .middleware import zone

@@ -34,7 +34,11 @@ WORDS = {
     "given": "given by {giver} to {to}",
     "exported": "exported",
     "imported": "imported from a file",
+    "adopted": "taken over from the gateway",
     "gateway refused": "refused by the gateway ({code})",
+    "answer fetched": "an answer that had not arrived was fetched from the gateway",
+    "began anew on the gateway": "begun anew on the gateway",
+    "reminded": "what was said goes along with the next message",
 }
 PLACES = {
     "ui": "in the browser",

@@ -21,6 +21,7 @@ from django.db import DatabaseError, connection
 from sessions_core import metrics
 from sessions_core.demo import DemoGateway
 from sessions_core.gateway import tools
+from sessions_core.listening import listening
 from sessions_core.models import Process
 
 from .prepare import Say
@@ -49,6 +50,8 @@ class Service:
         hub.connect()
         if self.with_relay:
             await self._begin_relay()
+        if self.with_pages:
+            listening.start(hub)
         await self._beat()
         self.beating = [
             asyncio.create_task(work(), context=contextvars.Context())
@@ -112,6 +115,7 @@ class Service:
             wait = f"Stopping: running replies may take up to {in_words(drain)} to end …"
             self.say(wait if self.relay.running else "Stopping …")
             await self.relay.drain(drain)
+        await listening.stop()
         for task in self.beating:
             task.cancel()
         with suppress(DatabaseError):

@@ -110,6 +110,16 @@ def unreset(request: Request, pk: uuid.UUID) -> HttpResponse:
 
 
 @login_required
+@require_POST
+@says_why
+def remind(request: Request, pk: uuid.UUID) -> HttpResponse:
+    """The gateway has forgotten the conversation: it is to go along with the next message. What offered that goes."""
+    chat = own_chat(request, pk)
+    chat.remind(acting(request))
+    return HttpResponse() if request.htmx else done(request, chat)
+
+
+@login_required
 @require_http_methods(["GET", "POST"])
 def delete(request: Request, pk: uuid.UUID) -> HttpResponse:
     """Asks first, and says what goes; then offers the way back."""

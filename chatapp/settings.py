@@ -11,7 +11,7 @@ from typing import Any
 from environ import Env
 from platformdirs import user_data_path
 
-from .environment import ROOT, address, env, flag, generated, natural, rates, refuse, secret
+from .environment import ROOT, address, authority, env, flag, generated, natural, rates, refuse, secret
 
 os.umask(0o077)  # what is stored is for this user's eyes, also in a folder that others may enter
 
@@ -74,6 +74,7 @@ OPENCLAW_GATEWAY_URL = gateway.geturl().removesuffix("/v1")
 OPENCLAW_GATEWAY_TOKEN = secret("OPENCLAW_GATEWAY_TOKEN")
 if not OPENCLAW_GATEWAY_TOKEN.isprintable() or not OPENCLAW_GATEWAY_TOKEN.isascii():
     refuse("OPENCLAW_GATEWAY_TOKEN has characters that cannot be sent; it is one line of letters, digits and signs.")
+OPENCLAW_GATEWAY_CA = authority("OPENCLAW_GATEWAY_CA")
 OPENCLAW_AGENT_ID = env.str("OPENCLAW_AGENT_ID", "main").strip()
 if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", OPENCLAW_AGENT_ID):
     refuse(
@@ -98,6 +99,10 @@ GATEWAY_CONTEXT_TOKENS = natural("GATEWAY_CONTEXT_TOKENS", 8192, 512)
 
 SESSION_DEFAULT_PERSISTENT = flag("SESSION_DEFAULT_PERSISTENT", False)
 SESSION_PROTECT_MAIN = flag("SESSION_PROTECT_MAIN", False)
+CHAT_TITLES = env.str("CHAT_TITLES", "words").strip().lower()
+if CHAT_TITLES not in ("words", "gateway"):
+    refuse(f"CHAT_TITLES is words, for the first words of a chat, or gateway; not {CHAT_TITLES}.")
+GATEWAY_LABELS = flag("GATEWAY_LABELS", False)
 SESSION_TTL_DAYS = natural("SESSION_TTL_DAYS", 0)
 SESSION_TTL_PERSISTENT_DAYS = natural("SESSION_TTL_PERSISTENT_DAYS", 0)
 if 0 < SESSION_TTL_DAYS < 14 or 0 < SESSION_TTL_PERSISTENT_DAYS < 14:
@@ -127,6 +132,7 @@ GATEWAY_TOTAL_SECONDS = natural("GATEWAY_TOTAL_SECONDS", 86_400, 1)
 if plain:
     GATEWAY_TOTAL_SECONDS = natural("GATEWAY_TOTAL_SECONDS", 2 * 3600, 1)
 GATEWAY_SILENCE_SECONDS = natural("GATEWAY_SILENCE_SECONDS", 600, 1)
+GATEWAY_FEEDS = natural("GATEWAY_FEEDS", 100, 0, 10_000)
 SERVE_DRAIN_SECONDS = natural("SERVE_DRAIN_SECONDS", 10)
 RELAY_DRAIN_SECONDS = natural("RELAY_DRAIN_SECONDS", 1800)
 SOCKETS_PER_USER = natural("SOCKETS_PER_USER", 50, 1)

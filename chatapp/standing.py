@@ -8,23 +8,34 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from django.db import close_old_connections
-from django.db.models import CharField, F, IntegerField, Sum, Window
-from django.db.models.expressions import RawSQL
-from django.db.models.functions import Length
+from django.db import close_old_connections, connection
 
 from sessions_core.blocks import BlockSplitter
-from sessions_core.models import Chat, Delta, User
+from sessions_core.models import Chat, Delta
 from sessions_core.text import utf16_length
 
 from . import markdown
 
-SIZE_UPTO = Window(Sum(Length("text")), order_by="seq")  # so that no more is read than is sent
 RENDERER = ThreadPoolExecutor(1, thread_name_prefix="blocks")  # one: it takes many times the text's memory
-RUNNING = """select {what} from sessions_core_message where chat_id = sessions_core_chat.id
-    and role = 'assistant' and state in ('waiting', 'streaming')"""
-ID = RawSQL(RUNNING.format(what="id"), (), IntegerField())  # noqa: S611  # a constant
-STATE = RawSQL(RUNNING.format(what="state"), (), CharField())  # noqa: S611
+# By hand, because every open page asks them again and again, and to build them would cost ten times what they read.
+# The first one's last line is `Chat.objects.for_user`.
+STANDING = """
+    select chat.rev, person.rev, reply.id, reply.state,
+        (select max(seq) from sessions_core_delta where message_id = reply.id)
+    from sessions_core_chat chat
+    join sessions_core_user person on person.id = chat.owner_id
+    left join sessions_core_message reply
+        on reply.chat_id = chat.id and reply.role = 'assistant' and reply.state in ('waiting', 'streaming')
+    where chat.id = %s and chat.owner_id = %s and chat.deleted_at is null
+"""
+PIECE = """
+    select seq, text from (
+        select seq, text, sum(length(text)) over (order by seq) - length(text) as ahead
+        from sessions_core_delta where message_id = %s and seq > %s
+    ) later
+    where ahead < %s order by seq
+"""  # so that no more is read than is sent
+LIST_REV = "select rev from sessions_core_user where id = %s"
 MOST_BLOCKS = 1_000_000  # characters of HTML; beyond it a page shows what it joins as plain text until the end
 
 
@@ -61,29 +72,26 @@ class Standing:
 @in_thread
 def read(user: int, chat: uuid.UUID, message: int, after: int, room: int) -> Standing | None:
     """From where the page is, with so many characters and the rest of a delta; None when it is not this person's."""
-    chats = Chat.objects.for_user(user).filter(pk=chat)
-    found = chats.values_list("rev", "owner__rev", ID, STATE).first()
-    if found is None:
+    found = asked(STANDING, Chat._meta.pk.get_db_prep_value(chat, connection), user)
+    if not found:
         return None
-    rev, list_rev, running, state = found
+    rev, list_rev, running, state, newest = found[0]
     if running is None:
         return Standing(rev, list_rev, 0)
-    return piece(Standing(rev, list_rev, running, state == "streaming"), after if running == message else 0, room)
+    standing = Standing(rev, list_rev, running, state == "streaming")
+    return piece(standing, after if running == message else 0, newest or 0, room)
 
 
-def piece(standing: Standing, after: int, room: int) -> Standing:
-    deltas = Delta.objects.filter(message=standing.message).order_by("seq").values_list("seq", "text")
-    if room <= 0:  # a page that takes nothing must not cost a look at all of it with every tick
-        standing.after = standing.seq = after
-        standing.more = deltas.filter(seq__gt=after).exists()
-        return standing
-    if after and not deltas.filter(seq=after).exists():  # ahead of the rows, which cannot be: it gets everything
+def piece(standing: Standing, after: int, newest: int, room: int) -> Standing:
+    """With what it has after a delta, up to the newest."""
+    if after > newest and room > 0:  # ahead of the rows, which cannot be: it gets everything
         after = 0
-    later = deltas.filter(seq__gt=after)
-    rows = list(later.annotate(size=Length("text"), upto=SIZE_UPTO).filter(upto__lt=room + F("size")))
-    standing.after, standing.seq = after, rows[-1][0] if rows else after
-    standing.text = "".join(row[1] for row in rows)
-    standing.more = len(standing.text) >= room and later.filter(seq__gt=standing.seq).exists()
+    standing.after = standing.seq = after
+    if after < newest and room > 0:  # a page that takes nothing must not cost a look at all of it with every tick
+        rows = asked(PIECE, standing.message, after, room)
+        standing.seq = rows[-1][0] if rows else after
+        standing.text = "".join(text for _, text in rows)
+    standing.more = standing.seq < newest
     return standing
 
 
@@ -108,4 +116,10 @@ def framed(message: int, text: str) -> dict[str, Any] | None:
 
 @in_thread
 def list_rev(user: int) -> int:
-    return User.objects.values_list("rev", flat=True).get(pk=user)
+    return asked(LIST_REV, user)[0][0]
+
+
+def asked(statement: str, *values: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall()

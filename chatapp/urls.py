@@ -6,12 +6,28 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from . import accounts, api, bulk, files, finding, health, history, line, managing, sessions, slash, versions, views
+from . import (
+    accounts,
+    adopting,
+    api,
+    bulk,
+    files,
+    finding,
+    health,
+    history,
+    line,
+    managing,
+    sessions,
+    slash,
+    versions,
+    views,
+)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="chat"), name="home"),
     path("chat/", views.chat, name="chat"),
     path("sessions/", managing.sessions, name="sessions"),
+    path("sessions/adopt/", adopting.adopt, name="adopt"),
     path("chats/", views.create, name="create"),
     path("chats/new/", views.new, name="new"),
     path("chats/list/", finding.chat_list, name="list"),
@@ -35,6 +51,7 @@ urlpatterns = [
     path("chats/<uuid:pk>/fork/", sessions.fork, name="fork"),
     path("chats/<uuid:pk>/reset/", sessions.reset, name="reset"),
     path("chats/<uuid:pk>/unreset/", sessions.unreset, name="unreset"),
+    path("chats/<uuid:pk>/remind/", sessions.remind, name="remind"),
     path("chats/<uuid:pk>/delete/", sessions.delete, name="delete"),
     path("chats/<uuid:pk>/restore/", sessions.restore, name="restore"),
     path("chats/<uuid:pk>/purge/", managing.purge, name="purge"),

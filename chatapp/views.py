@@ -12,8 +12,8 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from sessions_core import slash
 from sessions_core.errors import Refusal
-from sessions_core.gateway import tools
 from sessions_core.models import Chat, Message
+from sessions_core.models.grant import offered_to
 from sessions_core.models.names import MAIN, checked_name
 
 from . import listing
@@ -134,7 +134,7 @@ def ask(request: Request, form: ChatForm, source: Chat | None, status: int = 200
     recent = Chat.objects.for_user(request.user).filter(archived_at=None).defer("draft")
     recent = recent.order_by("-last_active_at", "-pk")[:SOURCES]
     sources = [*([source] if source and source not in recent else []), *recent]
-    context = {"form": form, "source": source, "sources": sources, "agents": tools.agents()}
+    context = {"form": form, "source": source, "sources": sources, "agents": offered_to(request.user)}
     template = "chat/_create_session.html" if request.htmx else "chat/create_session.html"
     return render(request, template, context, status=status)
 

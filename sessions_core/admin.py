@@ -5,17 +5,23 @@ done by the verbs that the app uses.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
 from django.db.models import Case, CharField, F, QuerySet, Value, When
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from . import errors, links
-from .models import ApiToken, By, Chat, ChatEvent, Message, User
+from .gateway import WIRE_KEY, tools
+from .models import AgentGrant, ApiToken, By, Chat, ChatEvent, Message, User
 
 HIDDEN_DETAIL = ("title",)  # what the history remembers of an automatic title
 
@@ -69,6 +75,47 @@ class UserAdmin(DjangoUserAdmin):
         for user in queryset:
             user.deactivate()
         self.message_user(request, "Deactivated. The chats are kept.")
+
+
+# --- groups and their agents
+
+
+class AgentInput(forms.TextInput):
+    """Suggests those that the gateway lists; while it lists none, a name can be typed all the same."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        known = format_html_join("", '<option value="{}"></option>', ((agent,) for agent in tools.agents()))
+        field = super().render(name, value, (attrs or {}) | {"list": f"{name}-known"}, renderer)
+        return format_html('{}<datalist id="{}-known">{}</datalist>', field, name, known)
+
+
+class GrantForm(forms.ModelForm):
+    class Meta:
+        model = AgentGrant
+        fields = ("agent",)
+        widgets: ClassVar = {"agent": AgentInput}
+
+    def clean_agent(self) -> str:
+        agent = self.cleaned_data["agent"].strip().lower()
+        if not WIRE_KEY.fullmatch(agent):
+            raise forms.ValidationError("An agent's id is in small letters, digits, - and _, such as main.")
+        return agent
+
+
+class AgentGrantInline(admin.TabularInline):
+    model = AgentGrant
+    form = GrantForm
+    extra = 1
+    verbose_name = "agent"
+    verbose_name_plural = "agents that only members of their groups may use"
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin):
+    inlines = (AgentGrantInline,)
 
 
 # --- chats
@@ -175,7 +222,11 @@ class MessageAdmin(Readable):
     ordering = ("-pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        return super().get_queryset(request).defer("html", *([] if settings.ADMIN_SHOWS_TEXT else ["text", "parts"]))
+        return (
+            super()
+            .get_queryset(request)
+            .defer("html", "thinking", *([] if settings.ADMIN_SHOWS_TEXT else ["text", "parts"]))
+        )
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         said = ["text"] if settings.ADMIN_SHOWS_TEXT else []
@@ -183,7 +234,7 @@ class MessageAdmin(Readable):
 
     def get_fields(self, request: HttpRequest, obj: Message | None = None) -> Any:
         said = ["text", "error_text"] if settings.ADMIN_SHOWS_TEXT else []  # an error may quote what was said
-        place = ["owner", "key", "chapter", "key_number", "seq", "version", "role", "state"]
+        place = ["owner", "key", "chapter", "key_number", "seq", "version", "role", "state", "origin", "transcript_id"]
         return [*place, *said, "error_code", "upstream_id", "usage", "created_at", "first_delta_at", "ended_at"]
 
     @admin.display(ordering="chat__owner__username")

@@ -15,6 +15,8 @@ Refusal
 ├── NotGiven
 ├── SharedByAll
 ├── OnlyOneMain
+├── IsAChat
+├── NoSuchSession
 ├── GatewayRefused
 ├── BadImport
 ├── BadAgent
@@ -85,8 +87,8 @@ class Protected(Refusal):
     status = 409
     offers: tuple[dict[str, str], ...] = ({"offer": "new-chat"}, {"offer": "unprotect-and-reset"})
 
-    def __init__(self, name: str, *, main: bool = False) -> None:
-        if main:  # it is no one person's to unprotect, and has no chapters
+    def __init__(self, name: str, *, shared: bool = False) -> None:
+        if shared:  # it is no one person's to unprotect, or has no chapters
             self.offers = self.offers[:1]
         super().__init__(
             f"This is a persistent session “{name}”. Use /session delete to clear it, or switch to another session."
@@ -128,12 +130,18 @@ class NotGiven(Refusal):
 
 
 class SharedByAll(Refusal):
-    """Asked for without a confirmation."""
+    """Asked for without a confirmation; of a session that is the gateway's own, its name."""
 
     status = 409
-    offers = ({"offer": "reset-main"},)
+    offers: tuple[dict[str, str], ...] = ({"offer": "reset-main"},)
 
-    def __init__(self, agent: str) -> None:
+    def __init__(self, agent: str, name: str = "") -> None:
+        if name:
+            self.offers = ({"offer": "reset-main", "label": "Reset it on the gateway"},)
+            return super().__init__(
+                f"The session “{name}” is the gateway's own, and so is its memory. Resetting it makes the agent forget "
+                "what was said there, on every channel that leads to it. Confirm to go on."
+            )
         super().__init__(
             f"The main session of the agent “{agent}” is shared by everybody and every channel that talks to it. "
             "Resetting it makes the agent forget what all of them said. Confirm to go on."
@@ -145,6 +153,27 @@ class OnlyOneMain(Refusal):
 
     def __init__(self) -> None:
         super().__init__("You have a main session already, and there is only one. Delete that one first.")
+
+
+class IsAChat(Refusal):
+    """One memory has one chat: two would not know of each other."""
+
+    status = 409
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The session {key} is a chat already, somebody's or in somebody's trash, or it is about to be deleted."
+        )
+
+
+class NoSuchSession(Refusal):
+    status = 404
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The gateway has no session {key} that can be made a chat. Its key is a whole one, such as "
+            "agent:main:telegram:direct:1; the agent's main session is opened under New session…"
+        )
 
 
 class GatewayRefused(Refusal):
@@ -161,7 +190,8 @@ class BadAgent(Refusal):
     field = "agent"
 
     def __init__(self, agent: str, offered: list[str]) -> None:
-        super().__init__(f"There is no agent “{agent}”. The gateway offers: {', '.join(offered)}.")
+        known = f"The gateway offers: {', '.join(offered)}." if offered else "None is open to you."
+        super().__init__(f"There is no agent “{agent}”. {known}")
 
 
 class BadName(Refusal):

@@ -13,6 +13,7 @@ import math
 import random
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -22,11 +23,16 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.fake_sessions import FakeSessions, NotDone
 
 TOKEN = "token-of-the-fake-gateway"
 PATH = "/v1/chat/completions"
 MODELS = "/v1/models"
 TOOLS = "/tools/invoke"
+STARTED = "/startupz"
+HISTORY = re.compile(r"/sessions/([^/?]+)/history(?:\?.*)?$")
 WORDS = ["amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "island", "lagoon", "meadow", "river"]
 
 
@@ -293,22 +299,29 @@ class FakeGateway:
     these two paths answers from then on: `gateway.instead[TOOLS] = [tool_refused(403, "no")]`.
     """
 
-    def __init__(self, *, token: str = TOKEN, pace: float = 0.0, count: int = 20) -> None:
+    def __init__(
+        self, *, token: str = TOKEN, pace: float = 0.0, count: int = 20, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.token = token
         self.pace = pace  # seconds between the deltas of an answer without a script
         self.count = count  # words of it
+        self.tls = tls
         self.port = 0
         self.requests: list[Request] = []
+        self.looks: list[Request] = []  # at transcripts; they come when they come, so they are not counted among those
         self.turns: dict[str, list[str]] = defaultdict(list)
         self.tool_calls: list[Any] = []
         self.agents = ["main"]
+        self.sessions = FakeSessions()
+        self.archived = [role(), error("internal error"), done()]  # what an archived one answers
         self.instead: dict[str, list[Step]] = {}
+        self.transcripts: dict[str, list[dict[str, Any]]] | None = None  # by full key; none: it does not offer them
         self._scripts: dict[str | None, list[tuple[list[Step], float]]] = defaultdict(list)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def script(self, key: str | None, steps: list[Step], times: float = math.inf) -> None:
         """What the next so many requests of a session get, in the order of the calls; None: all without one of theirs.
@@ -349,7 +362,7 @@ class FakeGateway:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         try:
-            server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1000)
+            server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1000, ssl=self.tls)
         except OSError as failure:
             return ready.set_exception(failure)
         ready.set_result(server.sockets[0].getsockname()[1])
@@ -369,11 +382,12 @@ class FakeGateway:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.set_write_buffer_limits(high=0)  # a drained write has left this process
+        if not self.tls:  # a drained write has left this process; under TLS it would wait for ever
+            writer.transport.set_write_buffer_limits(high=0)
         request = None
         try:
             request = await _read(reader)
-            self.requests.append(request)
+            (self.looks if HISTORY.match(request.path) else self.requests).append(request)
             await self._answer(request, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             if request:
@@ -399,6 +413,10 @@ class FakeGateway:
 
     def _steps(self, request: Request) -> list[Step]:
         places = {("POST", PATH): self._chat, ("POST", TOOLS): self._tool, ("GET", MODELS): self._models}
+        if (request.method, request.path) == ("GET", STARTED):
+            return [status(200, body={"ok": True, "status": "started", "version": "2026.9.6"})]
+        if request.method == "GET" and self._tells_of(request.path):
+            places["GET", request.path] = self._history
         if not (place := places.get((request.method, request.path))):
             return [status(404, body={"error": {"message": "Not found"}})]
         if request.headers.get("authorization") != f"Bearer {self.token}":
@@ -407,18 +425,61 @@ class FakeGateway:
 
     def _chat(self, request: Request) -> list[Step]:
         turns = self.turns[request.key]
+        if self.sessions.add(request.headers.get("x-openclaw-session-key", f"agent:main:{request.key}"))["archived"]:
+            return self.archived
         turns.append(request.message)
         return self._scripted(request.key) or answer(self._says(request.message, turns), self.pace)
 
     def _tool(self, request: Request) -> list[Step]:
-        """Every tool agrees; `sessions` with its action `reset` makes a session forget."""
+        """Every tool agrees; `sessions` with its action `reset` makes a session forget, others change its row."""
         self.tool_calls.append(request.body)
         if TOOLS in self.instead:
             return self.instead[TOOLS]
         key = request.body["args"].get("sessionKey", "")
         if (request.body["tool"], request.body["args"].get("action")) == ("sessions", "reset"):
             self.turns[key.split(":", 2)[-1]].clear()
-        return [tool_result({"ok": True, "key": key})]
+        try:
+            return [tool_result(self.sessions.tool(request.body["tool"], request.body["args"]))]
+        except NotDone:
+            return [tool_refused(500, "tool execution failed")]
+
+    def _tells_of(self, path: str) -> bool:
+        """What is said here by turns has no transcript, unless a test gives it one."""
+        key = unquote(match[1]) if (match := HISTORY.match(path)) else ""
+        scripted = self.transcripts is not None or key in self.sessions.told
+        return bool(key) and (scripted or key.split(":", 2)[-1] not in self.turns)
+
+    def _history(self, request: Request) -> list[Step]:
+        """A session's transcript, its newest entries first asked for; or a feed, which says again what is newest
+        whenever there is more."""
+        address = urlsplit(request.path)
+        key, asked = unquote(address.path.split("/")[2]), parse_qs(address.query)
+        limit, cursor = (int(asked.get(name, ["0"])[0]) for name in ("limit", "cursor"))
+        page = self._page(key, limit, cursor)
+        if page is None:
+            return [tool_refused(404, f"Session not found: {key}", "not_found")]
+        if "text/event-stream" in request.headers.get("accept", ""):
+            return [lambda exchange: self._feed(exchange, key, limit)]
+        return [status(200, body=page)]
+
+    def _page(self, key: str, limit: int, cursor: int = 0) -> dict[str, Any] | None:
+        if self.transcripts is None:
+            return self.sessions.history(key, limit, cursor)
+        if key not in self.transcripts:
+            return None
+        told = [one for one in self.transcripts[key] if one["__openclaw"]["seq"] < (cursor or math.inf)]
+        page, more = told[-limit:], len(told) > limit
+        following = {"nextCursor": str(page[0]["__openclaw"]["seq"])} if more else {}
+        return {"sessionKey": key, "items": page, "messages": page, "hasMore": more} | following
+
+    async def _feed(self, exchange: Exchange, key: str, limit: int) -> None:
+        """Until the client leaves, or the session is gone."""
+        await exchange.body(b"retry: 1000\n\n")
+        told = None
+        while self.transcripts and key in self.transcripts:
+            if told != (told := [one["__openclaw"]["id"] for one in self.transcripts[key]]):
+                await exchange.body(b"event: history\ndata: " + json.dumps(self._page(key, limit)).encode() + b"\n\n")
+            await asyncio.sleep(0.02)
 
     def _models(self, request: Request) -> list[Step]:
         names = ["openclaw", "openclaw/default", *(f"openclaw/{agent}" for agent in self.agents)]

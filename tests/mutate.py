@@ -50,8 +50,8 @@ SAFEGUARDS = [
     Safeguard(
         "tick",
         "chatapp/consumers.py",
-        "            await asyncio.sleep(TICK_RUNNING * random.uniform(0.8, 1.2))  # noqa: S311\n",
-        "            await asyncio.sleep(1_000_000)\n",
+        "            async with asyncio.timeout(TICK_IDLE * random.uniform(0.8, 1.2)):  # noqa: S311\n",
+        "            async with asyncio.timeout(1_000_000):\n                await asyncio.sleep(1_000_000)\n",
         "tests/test_consumers.py",
     ),
     Safeguard(
@@ -90,6 +90,13 @@ SAFEGUARDS = [
         "tests/test_routes.py tests/test_consumers.py tests/test_api.py",
     ),
     Safeguard(
+        "owner filter of an open page",
+        "chatapp/standing.py",
+        "chat.owner_id = %s and chat.deleted_at is null",
+        "(chat.owner_id = %s or 1 = 1)",
+        "tests/test_consumers.py",
+    ),
+    Safeguard(
         "origin check",
         "chatapp/doors.py",
         "        return origin in {",
@@ -102,6 +109,27 @@ SAFEGUARDS = [
         "    clean = nh3.clean(\n",
         "    clean = (lambda html, **_: html)(\n",
         "tests/test_markdown.py",
+    ),
+    Safeguard(
+        "agents of a group",
+        "sessions_core/models/grant.py",
+        "    return [agent for agent in tools.agents() if agent not in closed]\n",
+        "    return tools.agents()\n",
+        "tests/test_agents.py",
+    ),
+    Safeguard(
+        "agent taken away",
+        "sessions_core/models/asking.py",
+        "    chat.check_right(chat.situation.open)\n",
+        "    chat.check_right(True)\n",
+        "tests/test_agents.py",
+    ),
+    Safeguard(
+        "gateway's certificate",
+        "sessions_core/gateway/trust.py",
+        "    return _trusting(settings.OPENCLAW_GATEWAY_CA) if settings.OPENCLAW_GATEWAY_CA else True\n",
+        "    return False\n",
+        "tests/test_far_away.py",
     ),
 ]
 

@@ -688,3 +688,22 @@ def test_more_events_than_the_inbox_holds_are_read_from_the_rows(cookie, chat, s
             assert text == "".join(str(seq % 10) for seq in range(1, 21))
 
     run(scenario())
+
+
+def test_a_page_says_which_chat_is_to_be_listened_to_on_the_gateway(cookie, chat, ada, monkeypatch):
+    watched = []
+    monkeypatch.setattr(consumers.listening, "watch", lambda pk: watched.append(("watch", pk)))
+    monkeypatch.setattr(consumers.listening, "unwatch", lambda pk: watched.append(("unwatch", pk)))
+    other = Chat.objects.start(ada, title="Other")
+    strange = Chat.objects.start(User.objects.create_user("bob"), title="Strange")
+
+    async def story():
+        async with page(cookie) as socket:
+            for one in (chat, other):
+                await socket.subscribe(one)
+                await socket.hear("rev", "end")
+            await socket.subscribe(strange)
+            await socket.hear("bye")
+
+    run(story())
+    assert watched == [("watch", chat.pk), ("watch", other.pk), ("unwatch", chat.pk), ("unwatch", other.pk)]

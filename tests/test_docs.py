@@ -24,7 +24,7 @@ SETTINGS = re.sub(r"(?<=\d)_(?=\d)", "", (ROOT / "chatapp" / "settings.py").read
 
 
 def test_the_example_lists_exactly_the_settings_there_are():
-    read = set(re.findall(r'(?:env\.\w+|secret|address|flag|natural|rates)\(\s*"([A-Z_]+)"', SETTINGS))
+    read = set(re.findall(r'(?:env\.\w+|secret|address|authority|flag|natural|rates)\(\s*"([A-Z_]+)"', SETTINGS))
     assert set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == read
 
 

@@ -61,6 +61,7 @@ class Outcome:
     text: str
     error: wire.GatewayError | None
     reply: wire.Reply
+    pieces: list[str]
 
     @property
     def told(self):
@@ -74,8 +75,8 @@ async def collect(client, message="hello", key=KEY):
         async for text in client.stream([{"role": "user", "content": message}], key, "main", reply):
             pieces.append(text)
     except wire.GatewayError as problem:
-        return Outcome("".join(pieces), problem, reply)
-    return Outcome("".join(pieces), None, reply)
+        return Outcome("".join(pieces), problem, reply, pieces)
+    return Outcome("".join(pieces), None, reply, pieces)
 
 
 def ask(gateway, *messages, url=None, key=KEY, **options):
@@ -757,3 +758,24 @@ def test_a_connection_that_breaks_after_the_end_was_said_breaks_nothing(fake_gat
 def test_empty_events_keep_a_connection_open_and_count_for_nothing(fake_gateway):
     outcome = after(fake_gateway, *[raw(b"data:\n\n")] * 30, role(), delta("whole"), done())
     assert (outcome.text, outcome.error) == ("whole", None)
+
+
+def test_what_came_before_the_connection_broke_is_kept_though_nobody_had_read_it(fake_gateway):
+    fake_gateway.script(KEY, [delta("Hi"), sleep(0.05), delta(" there"), delta(", you"), reset()])
+
+    async def slowly():
+        client, reply, pieces = wire.Gateway(fake_gateway.url, fake_gateway.token), wire.Reply(), []
+        with pytest.raises(wire.CutOff):
+            async for text in client.stream([{"role": "user", "content": "hello"}], KEY, "main", reply):
+                pieces.append(text)
+                await asyncio.sleep(0.5)
+        await client.close()
+        return pieces
+
+    assert "".join(asyncio.run(slowly())) == "Hi there, you"
+
+
+def test_what_came_at_once_is_one_piece_and_what_came_before_an_error_in_it_is_kept(fake_gateway):
+    broken = HI + HI + b'data: {"error": {"message": "No money."}}\n\n' + HI
+    outcome = after(fake_gateway, raw(broken), done())
+    assert (outcome.text, outcome.pieces, outcome.told) == ("HiHi", ["HiHi"], ("failed", "upstream_error", False))

@@ -72,10 +72,10 @@ def refused(gateway, *steps):
 
 
 def test_a_tool_is_called_by_name_in_a_session_of_an_agent(gateway):
-    said = invoke_tool("sessions_list", {"limit": 3}, session_key="agent:work:x", agent="work")
+    said = invoke_tool("session_status", {"limit": 3}, session_key="agent:work:x", agent="work")
     assert said == {"ok": True, "key": ""}
     assert gateway.tool_calls == [
-        {"tool": "sessions_list", "args": {"limit": 3}, "sessionKey": "agent:work:x", "agentId": "work"}
+        {"tool": "session_status", "args": {"limit": 3}, "sessionKey": "agent:work:x", "agentId": "work"}
     ]
 
 
@@ -118,7 +118,7 @@ def test_the_machines_proxy_settings_are_not_for_the_gateway(gateway, nowhere, m
         monkeypatch.setenv(name, nowhere)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    assert invoke_tool("sessions_list", {}) == {"ok": True, "key": ""}
+    assert invoke_tool("session_status", {}) == {"ok": True, "key": ""}
 
 
 # --- reset
@@ -136,7 +136,7 @@ def test_the_main_session_is_reset_by_its_short_key(gateway):
     assert gateway.tool_calls == [{"tool": "sessions", "args": args, "sessionKey": "main", "agentId": "work"}]
 
 
-@pytest.mark.parametrize("key", ["", "agent:main:x", "Webchat-1", "x" * 65, "x\n"])
+@pytest.mark.parametrize("key", ["", "agent:main:cron:x", "agent:main:ä", "agent:x", "Webchat-1", "x" * 65, "x\n"])
 def test_a_key_that_the_gateway_would_not_know_is_not_sent(gateway, key):
     with pytest.raises(Rejected, match="does not fit"):
         reset_session(key, "main")

@@ -14,6 +14,7 @@ OPEN = {"home", "login", "admin-login", "logout", "choose-password", "first-acco
 OWN_PAGES = {
     "chat",
     "sessions",
+    "adopt",
     "bulk",
     "import",
     "create",
@@ -26,7 +27,7 @@ OWN_PAGES = {
 }
 OF_A_CHAT = {
     *("messages", "stop", "retry", "regenerate", "edit", "queue", "read"),
-    *("rename", "persist", "pin", "archive", "fork", "reset", "unreset", "delete", "menu", "draft"),
+    *("rename", "persist", "pin", "archive", "fork", "reset", "unreset", "remind", "delete", "menu", "draft"),
     *("export", "history"),
 }
 OF_THE_TRASH = {"restore", "purge"}
@@ -34,7 +35,7 @@ OF_A_TOKEN = {"revoke-token"}
 API = {"api"}  # and what is under it, below
 POSTS = {
     *("create", "stop", "retry", "regenerate", "queue", "read", "logout", "make-token", "revoke-token"),
-    *("rename", "persist", "pin", "archive", "fork", "reset", "unreset", "restore", "draft"),
+    *("rename", "persist", "pin", "archive", "fork", "reset", "unreset", "remind", "restore", "draft"),
     *("bulk", "import", "export"),
 }
 

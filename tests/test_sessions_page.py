@@ -126,7 +126,7 @@ class TestFinding:
         settings.SESSION_MAX_PER_USER = 0
         named(ada, *(f"Session {n:02}" for n in range(50)))
         Chat.objects.create(owner=ada, agent="main")
-        with django_assert_max_num_queries(6):
+        with django_assert_max_num_queries(7):
             page(client)
 
     def test_a_fragment_for_the_page_that_is_open(self, client, ada):

@@ -149,7 +149,12 @@ class TestThisSession:
         Message.objects.filter(role="assistant").update(usage={"total_tokens": 1234})
         told = dict(line.split(": ", 1) for line in obey(work, command).text.split("\n"))
         assert told["Name"] == "Work" and told["Key"] == work.key and told["Agent"] == work.agent
-        assert (told["Messages"], told["Chapter"], told["Persistent"], told["Tokens"]) == ("2", "1", "no", "1,234")
+        assert (told["Messages"], told["Chapter"], told["Persistent"], told["Tokens"]) == (
+            "2",
+            "1",
+            "no",
+            "1,234 in this chapter, 1,234 of them for the last reply",
+        )
         assert {"Created", "Last active"} < told.keys()
 
     def test_tokens_are_told_where_they_are_known_and_not_those_of_another_session(self, work):

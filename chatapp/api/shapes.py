@@ -146,6 +146,7 @@ class Turn(Shape):
     version: int = Field(description="Counts the answers to the same message, and what it was edited to, from 1.")
     reply_to: int | None = Field(None, description="Of a reply: the id of the message it answers.")
     version_of: int | None = Field(None, description="Of an edited message: the id of the one first sent.")
+    origin: str = Field("", description="Where it was said, if not here: Telegram, OpenClaw, a sub-agent, …")
     client_id: uuid.UUID | None
     error: Failure | None = Field(description="Why a reply failed or was interrupted.")
     created_at: datetime
@@ -153,7 +154,7 @@ class Turn(Shape):
 
     @classmethod
     def of(cls, message: Message) -> "Turn":
-        kept = ("id", "role", "state", "seq", "chapter", "version", "client_id", "created_at", "ended_at")
+        kept = ("id", "role", "state", "seq", "chapter", "version", "origin", "client_id", "created_at", "ended_at")
         fields: dict[str, Any] = {name: getattr(message, name) for name in kept}
         failure = Failure(code=message.error_code, message=message.error_text) if message.error_code else None
         text = message.text_so_far()[0] if message.running else message.text

@@ -47,6 +47,8 @@ def in_order(chat: Chat):
 
 
 def message_data(message: Message, numbers: dict[int, int]) -> dict[str, Any]:
+    thought = {"thinking": message.thinking} if message.thinking else {}
+    elsewhere = {"origin": message.origin} if message.origin else {}
     failed = message.error_code or message.error_text
     parent = numbers.get(message.parent_id or 0)
     edited = message.role == Message.Role.USER
@@ -55,6 +57,8 @@ def message_data(message: Message, numbers: dict[int, int]) -> dict[str, Any]:
         "role": message.role,
         "state": message.state,
         "text": message.text_so_far()[0] if message.running else message.text,
+        **thought,
+        **elsewhere,
         "version": message.version,
         "answers": None if edited else parent,
         "edits": parent if edited else None,

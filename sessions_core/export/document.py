@@ -17,7 +17,7 @@ RAW_HTML = re.compile(r"^ {0,3}<(!|\?|script|pre|style|textarea)", re.IGNORECASE
 
 def as_markdown(chat: Chat) -> str:
     """Times are in the present time zone; what a newer version has replaced is not told."""
-    messages = list(chat.messages.shown().current().defer("html"))
+    messages = list(chat.messages.shown().current().defer("html", "thinking"))
     began, now = date_of(chat.created_at), date_of(timezone.now())
     zone = plain(timezone.get_current_timezone_name())
     parts = [f"# {plain(chat.name)}", f"*Begun on {began}, exported on {now}, times in {zone}*"]
@@ -30,8 +30,10 @@ def as_markdown(chat: Chat) -> str:
 def as_part(chat: Chat, message: Message) -> str:
     if message.role == Message.Role.NOTICE:
         return f"*{plain(' '.join(message.text.split()))}*"
-    speaker = chat.owner.get_username() if message.role == Message.Role.USER else chat.agent
-    parts = [f"**{plain(speaker)}** · {date_of(message.created_at)}", said(message), ending(message)]
+    asked = "Somebody" if message.origin else chat.owner.get_username()
+    speaker = asked if message.role == Message.Role.USER else chat.agent
+    where = f" · from {plain(message.origin)}" if message.origin else ""
+    parts = [f"**{plain(speaker)}** · {date_of(message.created_at)}{where}", said(message), ending(message)]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -10,9 +10,11 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from .. import errors
-from ..gateway import tools
+from ..gateway import origins
+from ..gateway.thoughts import MOST_KEPT
 from ..hub import hub
 from ..models import By, Chat, Message, PastTitle, User
+from ..models.grant import offered_to, usual_for
 from ..models.names import KEY_PREFIX, MAX_FOLDED, checked_name, folded, free_name
 from ..models.turns import CARRIED
 from ..text import clean_name, clean_text
@@ -137,10 +139,10 @@ def read_title(fields: Fields, chosen: bool) -> str:
 
 
 def read_agent(fields: Fields, owner: User) -> str:
-    """The file's, where this gateway has it; a chat with another could never be answered."""
+    """The file's, where this gateway has it for its new owner; a chat with another could never be answered."""
     agent = fields.take("agent", str)
-    usual = owner.default_agent or settings.OPENCLAW_AGENT_ID
-    return agent if agent == usual or agent in tools.agents() else usual
+    usual = usual_for(owner)
+    return agent if agent == usual or agent in offered_to(owner) else usual
 
 
 def read_old_names(fields: Fields) -> list[str]:
@@ -180,6 +182,8 @@ def read_message(fields: Fields, chat: Chat, before: list[Message]) -> Message:
         role=role,
         state=NOW_CALLED.get(state, state),
         text=read_text(fields, role),
+        thinking=fields.text("thinking", MOST_KEPT) if "thinking" in fields.values else "",
+        origin=fields.text("origin", origins.MOST) if "origin" in fields.values else "",
         version=fields.number("version", 1, MOST_MESSAGES),
         parent=read_parent(fields, role, before),
         parts=fields.plain("parts", list, MOST_OF_PARTS),

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from ..secrets import redact
+from . import trust
 from .errors import (
     AuthRefused,
     BadReply,
@@ -25,6 +26,7 @@ from .errors import (
     NoWord,
     Rejected,
     StartTimeout,
+    ThroughProxy,
     TooLarge,
     TotalTimeout,
     Unreachable,
@@ -56,6 +58,7 @@ __all__ = [
     "Rejected",
     "Reply",
     "StartTimeout",
+    "ThroughProxy",
     "TooLarge",
     "TotalTimeout",
     "Unreachable",
@@ -161,11 +164,31 @@ def _session() -> Any:
     nobody knows whether the message was seen. TCP keep-alive finds a peer that died without a word."""
     import aiohttp
 
+    class Body:
+        """All that has come at once, and what came before the connection broke, which aiohttp would not give any more:
+        the relay reads with its beat."""
+
+        def __init__(self, reader: aiohttp.StreamReader) -> None:
+            self.reader = reader
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.reader, name)
+
+        async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+            try:
+                async for piece in self.reader.iter_any():
+                    yield piece
+            except aiohttp.ClientError:
+                if unread := self.reader._read_nowait(-1):
+                    yield unread
+                raise
+
     class Response(aiohttp.ClientResponse):
         """Its body ends with its connection: aiohttp's parser drops a body with a malformed chunk without a word."""
 
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
+            self.content = Body(self.content)  # type: ignore[assignment]
             if connection.protocol is not None and (closed := connection.protocol.closed):
                 closed.add_done_callback(self.end)
             return self
@@ -176,7 +199,7 @@ def _session() -> Any:
             if not self.content.is_eof() and not self.content.exception():
                 self.content.set_exception(aiohttp.ClientPayloadError("The connection ended before the body did."))
 
-    connector = aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=_kept_alive)
+    connector = aiohttp.TCPConnector(force_close=True, limit=0, socket_factory=_kept_alive, ssl=trust.verify())
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), response_class=Response, trust_env=False
     )

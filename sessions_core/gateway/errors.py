@@ -5,6 +5,7 @@ GatewayError                 state        may be tried again by itself
 ├── Busy                     failed       yes: 429
 ├── Down                     failed       yes: 503
 ├── AuthRefused              failed       no: 401, 403
+│   └── ThroughProxy
 ├── NotOffered               failed       no: 404, 405
 │   └── NoModel
 ├── Rejected                 failed       no: 400, 413 and other 4xx
@@ -23,12 +24,14 @@ GatewayError                 state        may be tried again by itself
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..secrets import redact
 from ..text import clean_text
+from . import trust
 
+UNKNOWN_PROXY = "proxy_attribution_required"  # what OpenClaw says when somebody on the way adds X-Forwarded-For
 RETRY_AFTER_MOST = 30.0  # seconds
 SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
@@ -68,6 +71,14 @@ class Down(GatewayError):
 class AuthRefused(GatewayError):
     code = "gateway_auth"
     says = "The gateway refused our credentials; an administrator has to mend that."
+
+
+class ThroughProxy(AuthRefused):
+    code = "gateway_config"
+    says = (
+        "The gateway does not take requests from a proxy that it does not know; an administrator has to name the proxy "
+        "in gateway.trustedProxies of openclaw.json, or let OPENCLAW_GATEWAY_URL lead past it."
+    )
 
 
 class NotOffered(GatewayError):
@@ -158,6 +169,8 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> GatewayEr
             "The gateway answered with a redirect; its address in OPENCLAW_GATEWAY_URL is not the right one."
         )
     kind = BY_STATUS.get(status) or (Failed if status >= 500 else Rejected)
+    if status == 403 and UNKNOWN_PROXY in str(body):
+        kind = ThroughProxy
     words, seconds = words_of(body), _retry_after(headers.get("retry-after", ""))
     says = ""
     if kind is Busy and seconds:
@@ -171,12 +184,23 @@ def from_connection(error: Exception) -> GatewayError:
     """Unreachable only when no connection was made: anything later may have been seen by the gateway."""
     import aiohttp
 
+    not_made = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ssl.SSLError)
+    if any(isinstance(cause, not_made) for cause in _causes(error)):
+        return unreachable(error)
+    return Failed("The gateway closed the connection without an answer; it may have seen your message.")
+
+
+def unreachable(error: BaseException) -> Unreachable:
+    """With what is wrong where that is the gateway's certificate."""
+    refused = [cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError)]
+    return Unreachable(trust.explained(refused[-1]) if refused else "")  # before it aiohttp's, which says less
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | ssl.SSLError):
-            return Unreachable()
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return Failed("The gateway closed the connection without an answer; it may have seen your message.")
 
 
 def _retry_after(value: str) -> float | None:

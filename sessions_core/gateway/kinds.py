@@ -12,6 +12,8 @@ from .reading import Reply
 from .thoughts import Thoughts
 
 WIRE_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# What the gateway itself made, such as agent:main:telegram:direct:1; the three names are for its own doings.
+FULL_KEY = re.compile(r"agent:([a-z0-9][a-z0-9_-]{0,63}):(?!(?:subagent|cron|acp):)[\x21-\x7e]{1,180}")
 NO_MODEL = re.compile(r"model.*(not found|not exist)|no such model|failed to load model", re.IGNORECASE | re.DOTALL)
 CONTEXT_FULL = re.compile(
     r"context (size|length|window)|maximum (context|model) length|too many tokens|prompt is too long", re.IGNORECASE
@@ -37,9 +39,13 @@ class OpenClaw:
     has_agents = True
 
     def address(self, key: str, agent: str) -> tuple[str, dict[str, str]]:
-        if not WIRE_KEY.fullmatch(key):
+        if not fits(key):
             raise Rejected(f"The session key {key!r} does not fit the gateway.")
-        return f"openclaw:{key}", {"x-openclaw-agent-id": agent, "x-openclaw-session-key": f"agent:{agent}:{key}"}
+        model = f"openclaw:{key}"
+        if adopted := FULL_KEY.fullmatch(key):
+            agent = adopted[1]
+            model = f"openclaw/{agent}"
+        return model, {"x-openclaw-agent-id": agent, "x-openclaw-session-key": full_key(key, agent)}
 
     def listen(self, pieces: AsyncIterator[str], reply: Reply) -> AsyncIterator[str]:
         return pieces
@@ -62,7 +68,7 @@ class Plain:
 
     async def listen(self, pieces: AsyncIterator[str], reply: Reply) -> AsyncIterator[str]:
         """Without reasoning, and no longer than it goes on: whatever is no ping counts, also what is no text."""
-        thoughts = Thoughts()
+        thoughts = Thoughts(reply.thinking.add)
         try:
             while (piece := await self._next(pieces)) is not None:
                 yield thoughts.feed(piece)
@@ -89,6 +95,15 @@ class Plain:
         if error.words in str(error) or isinstance(error, AuthRefused):
             return error
         return type(error)(f"{error}{said}", error.retry_after, error.words)
+
+
+def fits(key: str) -> bool:
+    return bool(WIRE_KEY.fullmatch(key) or FULL_KEY.fullmatch(key))
+
+
+def full_key(key: str, agent: str) -> str:
+    """As the gateway itself calls a session."""
+    return key if FULL_KEY.fullmatch(key) else f"agent:{agent}:{key}"
 
 
 def configured() -> Kind:

@@ -1,7 +1,7 @@
 """What a response says: an event stream, or one JSON document, in pieces of text."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ from django.conf import settings
 
 from ..sse import EventDecoder, LineTooLong
 from ..text import StreamCleaner, clean_text
-from .errors import BadReply, TooLarge, UpstreamError, words_of
+from .errors import BadReply, GatewayError, TooLarge, UpstreamError, words_of
+from .thoughts import Thinking
 
 MAX_MALFORMED = 20  # events
 
@@ -26,23 +27,39 @@ class Reply:
     events: int = 0
     malformed: int = 0
     cleaner: StreamCleaner = field(default_factory=StreamCleaner)
+    thinking: Thinking = field(default_factory=Thinking)
 
 
 async def events(raw: AsyncIterator[bytes], reply: Reply) -> AsyncIterator[str]:
-    """Text out of an event stream; ends at [DONE], and what follows that is not read."""
+    """Text out of an event stream, of all events that came at once together; ends at [DONE], and what follows that is
+    not read."""
     decoder = EventDecoder(settings.REPLY_MAX_LINE)
     try:
         async for piece in raw:
-            for data in decoder.feed(piece):
-                if data.strip() == "[DONE]":
-                    reply.finished = True
-                    yield reply.cleaner.end()
-                    return
-                if data.strip():  # an empty event is how some servers keep the connection open
-                    yield _text_of(data, reply)
+            texts: list[str] = []
+            try:
+                over = _hear(decoder.feed(piece), texts, reply)
+            except (LineTooLong, GatewayError):
+                yield "".join(texts)  # what came before it is kept
+                raise
+            if texts:  # a ping is nothing said
+                yield "".join(texts)
+            if over:
+                break
     except LineTooLong:
         raise BadReply(f"The gateway sent a line of more than {settings.REPLY_MAX_LINE:,} bytes.") from None
     yield reply.cleaner.end()
+
+
+def _hear(told: Iterable[str], texts: list[str], reply: Reply) -> bool:
+    """Adds the text of each event; True at the last one."""
+    for data in told:
+        if data.strip() == "[DONE]":
+            reply.finished = True
+            return True
+        if data.strip():  # an empty event is how some servers keep the connection open
+            texts.append(_text_of(data, reply))
+    return False
 
 
 async def whole(raw: AsyncIterator[bytes], reply: Reply) -> AsyncIterator[str]:
@@ -71,7 +88,7 @@ def _text_of(data: str, reply: Reply) -> str:
 
 
 def _text_in(document: dict[str, Any], part: str, reply: Reply) -> str:
-    """Choice 0's content; the rest of what a chunk may carry (reasoning, tool calls, other choices) is not text."""
+    """Choice 0's content; of the rest that a chunk may carry, reasoning is kept apart, tool calls are not read."""
     if document.get("error") or document.get("object") == "error":
         words = words_of(document)
         raise UpstreamError(f"{UpstreamError.says} It says: {words}", words=words)
@@ -86,8 +103,17 @@ def _text_in(document: dict[str, Any], part: str, reply: Reply) -> str:
     if choice.get("finish_reason"):
         reply.finished = True
     content = choice.get(part)
-    text = content.get("content") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return ""
+    reply.thinking.add(_reasoning_in(content))
+    text = content.get("content")
     return reply.cleaner.feed(text) if isinstance(text, str) else ""
+
+
+def _reasoning_in(content: dict[str, Any]) -> str:
+    """Servers have two names for it; one that uses both says the same twice."""
+    found = content.get("reasoning_content") or content.get("reasoning")
+    return found if isinstance(found, str) else ""
 
 
 def _json(data: str) -> dict[str, Any] | None:

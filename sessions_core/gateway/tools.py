@@ -3,13 +3,15 @@
 import json
 import logging
 import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
 from django.conf import settings
 from django.utils.asyncio import async_unsafe
 
-from . import WIRE_KEY, kinds
+from . import WIRE_KEY, kinds, trust
 from .errors import (
     AuthRefused,
     BadReply,
@@ -18,13 +20,16 @@ from .errors import (
     NotOffered,
     Rejected,
     StartTimeout,
+    ThroughProxy,
     Unreachable,
     from_status,
+    unreachable,
     words_of,
 )
 
 READ_TIMEOUT = 30.0  # seconds
 MAX_ANSWER = 2_000_000  # bytes
+MOST_SESSIONS = 5_000  # that are looked through
 AGENTS_TIMEOUT = 3.0  # seconds
 AGENTS_KEPT = 60.0  # seconds that the list of agents is remembered
 FAILURE_KEPT = 10.0  # seconds until it is asked for again after a failure
@@ -40,11 +45,13 @@ _asking = threading.Lock()
 _known: tuple[float, list[str]] = (0.0, [])  # until when on the monotonic clock, and which agents
 
 
-def invoke_tool(name: str, args: dict[str, Any], *, session_key: str = MAIN, agent: str = "") -> Any:
+def invoke_tool(
+    name: str, args: dict[str, Any], *, session_key: str = MAIN, agent: str = "", seconds: float | None = None
+) -> Any:
     """What a tool says when it runs in an agent's session, parsed where it is JSON; raises a GatewayError."""
     call = {"tool": name, "args": args, "sessionKey": session_key} | ({"agentId": agent} if agent else {})
     try:
-        answer = _ask("POST", "/tools/invoke", call, READ_TIMEOUT)
+        answer = ask("POST", "/tools/invoke", call, seconds or READ_TIMEOUT)
     except NotOffered:
         raise NotOffered(
             f"The gateway does not offer its tool “{name}”; an administrator has to set in openclaw.json: {WHAT_TO_SET}"
@@ -56,23 +63,76 @@ def invoke_tool(name: str, args: dict[str, Any], *, session_key: str = MAIN, age
     return _unless_refused(_said(answer.get("result")))
 
 
+def manages_sessions() -> bool:
+    """Whether a gateway answers that keeps sessions for good; the demo's are only played."""
+    return bool(settings.OPENCLAW_GATEWAY_URL) and kinds.configured().has_agents
+
+
 def reset_session(key: str, agent: str) -> None:
     """Makes an agent forget a session, under the same key; a turn that runs there is cut off. Raises a GatewayError."""
-    if not WIRE_KEY.fullmatch(key):
+    if not kinds.fits(key):
         raise Rejected(f"The session key {key!r} does not fit the gateway.")
     # The tool runs in the agent's main session, and by its full key OpenClaw would not let that reset itself.
-    whole = key if key == MAIN else f"agent:{agent}:{key}"
+    whole = key if key == MAIN else kinds.full_key(key, agent)
     invoke_tool("sessions", {"action": "reset", "sessionKey": whole}, agent=agent)
 
 
-def forget_session(key: str, agent: str) -> None:
+def forget_session(key: str, agent: str, seconds: float | None = None) -> None:
     """Deletes a session on the gateway, where there is one. Raises a GatewayError."""
-    whole = f"agent:{agent}:{key}"
-    listed = invoke_tool("sessions_list", {"search": key, "limit": 10, "archived": "all"}, agent=agent)
-    for session in listed.get("sessions", []) if isinstance(listed, dict) else []:
-        if session.get("key") == whole:
-            doomed = {"action": "delete", "sessionKey": whole, "expectedSessionId": session.get("sessionId")}
-            invoke_tool("sessions", doomed, agent=agent)
+    if session := find_session(key, agent, seconds):
+        _change(session, agent, seconds, action="delete")
+
+
+def restore_session(key: str, agent: str, seconds: float | None = None) -> bool:
+    """Takes a session out of the gateway's archive; False where it is not in there. Raises a GatewayError."""
+    session = find_session(key, agent, seconds)
+    if not session or session.get("archived") is not True:
+        return False
+    _change(session, agent, seconds, action="patch", archived=False)
+    return True
+
+
+def label_session(key: str, agent: str, label: str, seconds: float | None = None) -> None:
+    """How the gateway's own pages call a session; of no other there. Makes one where there is none. Raises a
+    GatewayError."""
+    named = {"action": "patch", "sessionKey": kinds.full_key(key, agent), "label": label}
+    invoke_tool("sessions", named, agent=agent, seconds=seconds)
+
+
+def find_session(key: str, agent: str, seconds: float | None = None, **more: Any) -> dict[str, Any] | None:
+    """What the gateway says of a session, archived or not. Raises a GatewayError."""
+    whole = kinds.full_key(key, agent)
+    listed = listed_sessions(agent, whole.split(":", 2)[2], seconds=seconds, **more)
+    return next((session for session in listed if session.get("key") == whole), None)
+
+
+def listed_sessions(
+    agent: str = "", search: str = "", *, most: int = MOST_SESSIONS, seconds: float | None = None, **more: Any
+) -> Iterator[dict[str, Any]]:
+    """An agent's sessions as the gateway describes them, the last used first, archived ones too: page by page, each
+    within so many seconds. Raises a GatewayError."""
+    wanted = {"limit": 100, "archived": "all"} | ({"search": search} if search else {}) | more
+    offset: int | None = 0
+    while offset is not None and offset < most:
+        page = invoke_tool("sessions_list", wanted | {"offset": offset}, agent=agent, seconds=seconds)
+        sessions = page.get("sessions") if isinstance(page, dict) else None
+        if not isinstance(sessions, list):
+            raise BadReply("The gateway did not answer with a list of sessions.")
+        yield from (session for session in sessions if isinstance(session, dict))
+        following = page.get("nextOffset") if page.get("hasMore") else None
+        offset = following if type(following) is int and following > offset else None
+
+
+def moment(value: Any) -> datetime | None:
+    """A time as the gateway tells it, in milliseconds."""
+    known = type(value) in (int, float) and 0 < value < 32_503_680_000_000  # the year 3000
+    return datetime.fromtimestamp(value / 1000, UTC) if known else None
+
+
+def _change(session: dict[str, Any], agent: str, seconds: float | None, **change: Any) -> None:
+    """That very session: one that has taken its place under the key meanwhile stays as it is."""
+    which = {"sessionKey": session.get("key"), "expectedSessionId": session.get("sessionId")}
+    invoke_tool("sessions", change | which, agent=agent, seconds=seconds)
 
 
 def listed_agents() -> list[str]:
@@ -85,7 +145,7 @@ def listed_agents() -> list[str]:
 
 def listed_models() -> list[dict[str, Any]]:
     """The models as the server lists them now, as it describes them. Raises a GatewayError."""
-    answer = _ask("GET", "/v1/models", None, AGENTS_TIMEOUT)
+    answer = ask("GET", "/v1/models", None, AGENTS_TIMEOUT)
     models = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(models, list):
         raise BadReply("The gateway did not answer with a list of models.")
@@ -123,16 +183,16 @@ def _look() -> tuple[float, list[str]]:
 
 
 @async_unsafe("This waits for the gateway, and the demo for this very loop: call it from a thread.")
-def _ask(method: str, path: str, content: Any, seconds: float) -> Any:
+def ask(method: str, path: str, content: Any, seconds: float) -> Any:
     """The parsed answer to one request, on a connection of its own."""
     import httpx2
 
-    url, token = _address()
+    url, token = address()
     headers = {"authorization": f"Bearer {token or 'none'}", "accept-encoding": "identity"}
     timeout = httpx2.Timeout(seconds, connect=min(seconds, settings.GATEWAY_CONNECT_SECONDS))
     try:
         with (
-            httpx2.Client(trust_env=False, follow_redirects=False, timeout=timeout) as client,
+            httpx2.Client(trust_env=False, follow_redirects=False, timeout=timeout, verify=trust.verify()) as client,
             client.stream(method, url + path, json=content, headers=headers) as response,
         ):
             return _answer(response, monotonic() + seconds)
@@ -140,7 +200,7 @@ def _ask(method: str, path: str, content: Any, seconds: float) -> Any:
         raise _broken(error) from None
 
 
-def _address() -> tuple[str, str]:
+def address() -> tuple[str, str]:
     """Where the relay of this process asks too, and its token."""
     if settings.OPENCLAW_GATEWAY_URL:
         return settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN
@@ -150,7 +210,7 @@ def _address() -> tuple[str, str]:
 
 
 def _answer(response: Any, until: float) -> Any:
-    answer = _parsed(_body(response, until))
+    answer = parsed(_body(response, until))
     if not response.is_success:
         raise kinds.configured().explained(_refusal(response, answer))
     return answer
@@ -167,7 +227,7 @@ def _body(response: Any, until: float) -> bytes:
     return bytes(body)
 
 
-def _parsed(body: bytes) -> Any:
+def parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -178,7 +238,7 @@ def _broken(error: Exception) -> GatewayError:
     import httpx2
 
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-        return Unreachable()
+        return unreachable(error)
     if isinstance(error, httpx2.TimeoutException):
         return StartTimeout(TOO_LATE)
     return Failed("The gateway closed the connection without an answer.")
@@ -187,7 +247,7 @@ def _broken(error: Exception) -> GatewayError:
 def _refusal(response: Any, answer: Any) -> GatewayError:
     """As for a reply, but about a request that no message belongs to."""
     error = from_status(response.status_code, response.headers, answer)
-    if response.status_code == 403:
+    if response.status_code == 403 and not isinstance(error, ThroughProxy):
         return AuthRefused(_with_words("The gateway does not allow this.", answer))
     if isinstance(error, Rejected | Failed):
         return type(error)(_with_words("The gateway could not do this.", answer))
@@ -204,7 +264,7 @@ def _said(result: Any) -> Any:
     parts = result.get("content") if isinstance(result, dict) else None
     if not isinstance(parts, list):
         return result
-    return _parsed("".join(str(part.get("text") or "") for part in parts if isinstance(part, dict)).encode())
+    return parsed("".join(str(part.get("text") or "") for part in parts if isinstance(part, dict)).encode())
 
 
 def _unless_refused(said: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from sessions_core import retention
 from sessions_core.export.data import as_time
 from sessions_core.models import Chat
+from sessions_core.models.adopting import Found
 from sessions_core.models.chats import ChatQuerySet
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -43,7 +44,10 @@ def as_row(chat: Chat) -> dict[str, Any]:
 
 def as_columns(rows: list[dict[str, Any]]) -> list[str]:
     heads = ("KEY", "OWNER", "MESSAGES", "LAST ACTIVE", "MARKS", "NAME")
-    table = [heads, *(as_cells(row) for row in rows)]
+    return aligned([heads, *(as_cells(row) for row in rows)])
+
+
+def aligned(table: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
 
@@ -53,6 +57,19 @@ def as_cells(row: dict[str, Any]) -> tuple[str, ...]:
     told = " ".join(mark for name, mark in marks.items() if row[name]) or "–"
     day = row["last_active_at"][:10]
     return (row["key"], printable(row["owner"]), str(row["messages"]), day, told, printable(row["name"]))
+
+
+def as_found(sessions: list[Found]) -> list[dict[str, Any]]:
+    """What the gateway has and nobody's chat is."""
+    told = ("key", "agent", "name", "channel")
+    return [{n: getattr(one, n) for n in told} | {"last_active_at": as_time(one.last_active)} for one in sessions]
+
+
+def found_columns(sessions: list[Found]) -> list[str]:
+    heads = ("KEY", "LAST ACTIVE", "CHANNEL", "NAME")
+    cells = [(as_time(one.last_active) or "–", one.channel or "–", printable(one.name)) for one in sessions]
+    rows = [(one.key, at[:10], channel, name) for one, (at, channel, name) in zip(sessions, cells, strict=True)]
+    return aligned([heads, *rows]) if rows else ["The gateway has no session that is not a chat already."]
 
 
 def as_lines(row: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
@@ -29,15 +29,15 @@ def receive(chat: "Chat", text: str, client_id: uuid.UUID | None = None, by: By 
     A command is obeyed at once and answered by a notice; the agent never hears of either.
     """
     text = checked_text(text)
-    if call := slash.parsed(text):
-        call.prepare()
     theirs = type(chat).objects.for_user(chat.owner_id)
+    call = slash.parsed(text)
+    known = call.prepare(theirs.filter(pk=chat.pk).first()) if call else None
     fields = {} if call else {"last_active_at": Now(), "archived_at": None}
     with chat.changing(theirs, client_id, draft="", **fields):
         if chat.situation.known:
             return chat.messages.get(pk=chat.situation.known)
         if call:
-            return _obey(chat, call, client_id, by or By(chat.owner, "slash"))
+            return _obey(chat, call, client_id, by or By(chat.owner, "slash"), known)
         count(by)
         return _take(chat, slash.unescaped(text), client_id)
 
@@ -48,7 +48,7 @@ def count(by: By | None) -> None:
         by.count("message", settings.MESSAGE_RATE, "These are too many messages in a short time.")
 
 
-def _obey(chat: "Chat", call: slash.Call, client_id: uuid.UUID | None, by: By) -> Message:
+def _obey(chat: "Chat", call: slash.Call, client_id: uuid.UUID | None, by: By, known: Any) -> Message:
     """The notice has its place before the command acts, so that what comes of it, say a chapter, begins after."""
     asked = Message(role=Message.Role.USER, text=call.text, client_id=client_id)
     notice = Message(role=Message.Role.NOTICE, parent=asked)
@@ -56,7 +56,7 @@ def _obey(chat: "Chat", call: slash.Call, client_id: uuid.UUID | None, by: By) -
     place(chat, notice, Message.State.SENT)
     try:
         with transaction.atomic():
-            answer = call.answer(slash.Asker(chat.owner, by, chat, client_id))
+            answer = call.answer(slash.Asker(chat.owner, by, chat, client_id, known))
     except errors.Refusal as refusal:
         chat.refresh_from_db()
         answer = slash.Answer(str(refusal), refusal.offers)
@@ -77,7 +77,7 @@ def checked_text(text: str) -> str:
 
 
 def _take(chat: "Chat", text: str, client_id: uuid.UUID | None) -> Message:
-    chat.check_right()
+    chat.check_right(chat.situation.open)
     message = Message(role=Message.Role.USER, text=text, client_id=client_id)
     if not chat.title and not chat.is_main:
         title_from(chat, text)

@@ -14,7 +14,7 @@ from .. import errors
 from ..gateway import kinds
 from ..hub import hub
 from ..text import MAX_NAME
-from . import asking, line, reading, session, versions
+from . import asking, grant, hearing, line, reading, session, versions
 from .chats import ChatQuerySet
 from .event import By, ChatEvent
 from .names import KEY_PREFIX, MAIN, MAX_FOLDED
@@ -103,6 +103,11 @@ class Chat(models.Model):
     regenerate = versions.regenerate
     edit = versions.edit
 
+    # What the gateway's transcript tells of it.
+    hear = hearing.hear
+    known_entries = hearing.known_entries
+    remind = hearing.remind
+
     # What its reader has of it.
     conversation = reading.conversation
     just_said = reading.just_said
@@ -155,6 +160,11 @@ class Chat(models.Model):
         return self.openclaw_session_key is None
 
     @property
+    def has_own_keys(self) -> bool:
+        """Whether its memories are its own: of the main session and of one that is the gateway's there is only one."""
+        return (self.openclaw_session_key or "").startswith(KEY_PREFIX)
+
+    @property
     def title_for_fork(self) -> str:
         return self.title or (f"From {self.name}" if self.is_main else "")
 
@@ -169,8 +179,8 @@ class Chat(models.Model):
         return self.key_of_memory(self.key_number)
 
     def key_of_memory(self, number: int) -> str:
-        """A suffix tells later chapters and regenerated paths from the first; the main session is only one."""
-        return self.key if number == 1 or self.is_main else f"{self.key}-c{number}"
+        """A suffix tells later chapters and regenerated paths from the first."""
+        return self.key if number == 1 or not self.has_own_keys else f"{self.key}-c{number}"
 
     @contextmanager
     def changing(
@@ -197,18 +207,30 @@ class Chat(models.Model):
         self._state.fields_cache.clear()
         for field in self._meta.concrete_fields:
             setattr(self, field.attname, getattr(found, field.attname))
-        self.situation = line.Situation(found.last_place or 0, found.replying, found.queued, found.held, found.known)
+        may = found.open or not kinds.configured().has_agents
+        self.situation = line.Situation(
+            found.last_place or 0, found.replying, found.queued, found.held, may, found.known
+        )
 
     @property
     def in_reach(self) -> bool:
-        return not self.is_main or (
-            kinds.configured().has_agents and self.owner.has_perm("sessions_core.use_main_session")
-        )
+        """Whether its owner may go on there."""
+        return (not self.is_main or self._main_in_reach) and grant.is_open_to(self.owner_id, self.agent)
 
-    def check_right(self) -> None:
-        """The main session is everybody's: who may not use it any more can only read what was said here."""
-        if not self.in_reach:
+    @property
+    def _main_in_reach(self) -> bool:
+        return kinds.configured().has_agents and self.owner.has_perm("sessions_core.use_main_session")
+
+    def check_right(self, agent_is_open: bool | None = None) -> None:
+        """Who may not use the main session any more, or the agent, can only read what was said here. Whether the
+        agent is open is looked up where it is not known."""
+        if self.is_main and not self._main_in_reach:
             raise errors.NotAllowed("The agent's main session is not open to you any more. Start a new chat instead.")
+        if not (grant.is_open_to(self.owner_id, self.agent) if agent_is_open is None else agent_is_open):
+            raise errors.NotAllowed(
+                f"The agent “{self.agent}” is not open to you any more. What was said stays here to read; "
+                "start a new chat to go on with another."
+            )
 
     @property
     def can_undo_reset(self) -> bool:

@@ -11,9 +11,10 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from .. import errors
-from ..gateway import kinds, tools
+from ..gateway import kinds
 from ..hub import hub
 from ..text import clean_name, clean_text
+from . import adopting, grant
 from .event import By
 from .message import Message
 from .names import KEY_PREFIX, MAIN, checked_name, folded
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 ITS_MESSAGES = "from sessions_core_message where chat_id = sessions_core_chat.id"
 LAST_PLACE = f"select max(seq) {ITS_MESSAGES}"
 REPLYING = f"exists (select 1 {ITS_MESSAGES} and role = 'assistant' and state in ('waiting', 'streaming'))"
+UNREAD = f"""exists (select 1 {ITS_MESSAGES} and role = 'assistant' and seq > sessions_core_chat.read_seq
+    and state not in ('waiting', 'streaming') and replaced_by_id is null)"""
 LINED_UP = f"exists (select 1 {ITS_MESSAGES} and role = 'user' and state = %s)"
+
+ITS_GRANTS = "from sessions_core_agentgrant g where g.agent = sessions_core_chat.agent"
+OPEN = f"""not exists (select 1 {ITS_GRANTS}) or exists (select 1 {ITS_GRANTS} and g.group_id in (
+    select group_id from sessions_core_user_groups where user_id = sessions_core_chat.owner_id))"""  # noqa: S608  # constants
 
 KNOWN = f"select id {ITS_MESSAGES} and client_id = %s"
 
@@ -47,16 +54,17 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         return self.order_by("-pinned", "-last_active_at", "-pk")
 
     def listed(self):
-        """Chats for the sidebar, with what it shows of them; of a draft only that there is one, for it may be long."""
-        replies = Message.objects.filter(chat=OuterRef("pk"), role=Message.Role.ASSISTANT)
+        """Chats for the sidebar, with what it shows of them; of a draft only that there is one, for it may be long.
+
+        By hand, because every page begins with it, twice.
+        """
+        truth = models.BooleanField()
         return (
             self.filter(archived_at=None)
             .defer("draft")
             .annotate(
-                running=Exists(replies.filter(state__in=Message.RUNNING)),
-                unread=Exists(
-                    replies.filter(seq__gt=OuterRef("read_seq")).exclude(state__in=Message.RUNNING).current()
-                ),
+                running=RawSQL(REPLYING, (), truth),  # noqa: S611  # constants
+                unread=RawSQL(UNREAD, (), truth),  # noqa: S611
                 drafted=~Q(draft=""),
             )
         )
@@ -70,6 +78,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             replying=RawSQL(REPLYING, (), truth),  # noqa: S611
             queued=RawSQL(LINED_UP, ("queued",), truth),  # noqa: S611
             held=RawSQL(LINED_UP, ("held",), truth),  # noqa: S611
+            open=RawSQL(OPEN, (), truth),  # noqa: S611
             known=RawSQL(KNOWN, (known,), number),  # noqa: S611
         )
 
@@ -94,6 +103,8 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             return self.get(openclaw_session_key=None)
         if reference.startswith(KEY_PREFIX):
             return self.get(openclaw_session_key=reference)
+        if kinds.FULL_KEY.fullmatch(reference) and (adopted := self.filter(openclaw_session_key=reference).first()):
+            return adopted
         key = folded(clean_name(reference))
         by_name = self.filter(title_key=key).order_by("title_source", "-last_active_at").last()
         by_old_name = self.filter(past_titles__title_key=key).order_by("past_titles__pk").last()
@@ -122,6 +133,10 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         if limit and self.named().count() >= limit:
             raise errors.NoRoomForNames(limit)
 
+    def adopt(self, owner: User, key: str, by: By) -> "Chat":
+        """A chat of a session that the gateway has; see adopting.py."""
+        return adopting.adopt(self, owner, key, by)
+
     def start(
         self,
         owner,
@@ -136,18 +151,18 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         """A new chat; with an id the owner has used already, that chat (so a double click makes one).
 
         With a title it is a session somebody named, persistent unless told otherwise. `based_on` takes that chat's
-        present conversation along. Raises BadName, NoRoomForNames, BadAgent, TooMany.
+        present conversation along. Raises BadName, NoRoomForNames, BadAgent, NotAllowed, TooMany.
         """
         if id and (existing := self.for_user(owner).filter(pk=id).first()):
             return existing
         title = checked_name(title) if title else ""
-        if agent and kinds.configured().has_agents and agent not in (offered := tools.agents()):
+        if agent and kinds.configured().has_agents and agent not in (offered := grant.offered_to(owner)):
             raise errors.BadAgent(agent, offered)
         shown = title or (based_on.title_for_fork if based_on else "")
         chat = self.model(
             pk=id or uuid.uuid4(),
             owner=owner,
-            agent=agent or owner.default_agent or settings.OPENCLAW_AGENT_ID,
+            agent=agent or grant.usual_for(owner),
             title=shown,
             title_key=folded(shown),
             title_source=self.model.TitleSource.USER if title else self.model.TitleSource.AUTO,
@@ -197,8 +212,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             raise errors.NotAllowed("The agent's main session is not open to you. An admin can give you the right.")
         if existing := self.for_user(owner).filter(openclaw_session_key=None).first():
             return existing
-        agent = owner.default_agent or settings.OPENCLAW_AGENT_ID
         try:
-            return self._add(self.model(owner=owner, agent=agent), by)
+            return self._add(self.model(owner=owner, agent=grant.usual_for(owner)), by)
         except IntegrityError:  # made twice at once
             return self.for_user(owner).get(openclaw_session_key=None)

@@ -35,6 +35,7 @@ def settle(
     html_version: int = 0,
     upstream_id: str = "",
     usage: dict | None = None,
+    thinking: str = "",
 ) -> bool:
     """End this reply, once: fold its deltas, then promote or hold what waits. False when it had ended already.
 
@@ -53,6 +54,7 @@ def settle(
         "error_text": error[:400],
         "upstream_id": upstream_id[:200],
         "usage": usage,
+        "thinking": thinking,
     }
     try:
         with reply.chat.changing():

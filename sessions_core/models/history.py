@@ -45,7 +45,7 @@ def with_history(reply: "Message") -> list[Turn]:
 
 def newest_first(chat: "Chat", question: "Message") -> "Iterator[Message]":
     """What was said in its chapter before a question, a page at a time: of a long chapter most is not needed."""
-    told = chat.messages.shown().current().said().filter(chapter=question.chapter).exclude(text="")
+    told = chat.messages.shown().current().said().filter(chapter=question.chapter).exclude(text="").defer("thinking")
     page = [question]
     while page := list(told.filter(seq__lt=page[-1].seq).order_by("-seq")[:PAGE]):
         yield from page

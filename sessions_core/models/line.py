@@ -17,6 +17,7 @@ class Situation:
     replying: bool
     queued: bool
     held: bool
+    open: bool  # whether its owner may use the agent
     known: int | None  # the message with the client id of the one that comes
 
 

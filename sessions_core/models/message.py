@@ -1,5 +1,6 @@
 from collections.abc import Collection, Iterable
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -63,9 +64,9 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return self.filter(Exists(Message.objects.replies().filter(parent=OuterRef("pk"))), role=Message.Role.USER)
 
     def said(self):
-        """What a person and the agent said to each other: no notices, no commands."""
+        """What a person and the agent said to each other, here or elsewhere: no notices, no commands."""
         answered = Exists(Message.objects.replies().filter(parent=OuterRef("pk")))
-        return self.filter(Q(role=Message.Role.ASSISTANT) | Q(answered, role=Message.Role.USER))
+        return self.filter(Q(role=Message.Role.ASSISTANT) | Q(answered | ~Q(origin=""), role=Message.Role.USER))
 
     def pending(self):
         """Messages typed while a reply was running: in line, or held after a failure."""
@@ -99,7 +100,8 @@ class MessageQuerySet(models.QuerySet["Message"]):
             self.filter(pk__in=list(chosen.values_list("pk", flat=True)), state=Message.State.WAITING).update(
                 state=Message.State.STREAMING, owner_process=process, lease_until=Now() + LEASE
             )
-        return list(replies.filter(untold).select_related("chat", "parent").order_by("pk"))
+        taken = replies.filter(untold).select_related("chat", "parent")
+        return sorted(taken, key=attrgetter("pk"))  # Django compares an order with all columns, which costs the most
 
     def give_back(self, process: str, replies: Iterable[int]) -> int:
         """Let others take what was claimed and not begun."""

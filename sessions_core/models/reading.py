@@ -71,9 +71,9 @@ def just_said(chat: "Chat", message: Message, after: int) -> list[Message]:
 
 def _offer(chat: "Chat", page: list[Message], answered: set[int | None], *, to_the_end: bool) -> None:
     """Say of each message what can be done with it; only the last reply can be asked for again."""
-    asked = max((message.seq or 0 for message in page if message.pk in answered), default=0)
+    asked = max((message.seq or 0 for message in page if message.pk in answered or message.origin), default=0)
     for message in page:
-        here = message.chapter == chat.chapter and not chat.is_main
+        here = message.chapter == chat.chapter and chat.has_own_keys
         is_last_reply = to_the_end and message.parent_id is not None and (message.seq or 0) > asked
         message.offers_retry = is_last_reply and message.retryable
         message.offers_regenerate = is_last_reply and here and message.state == Message.State.DONE

@@ -41,7 +41,7 @@ def said_by(user: Any, words: str, limit: int) -> QuerySet[Message]:
     """Only the numbers are looked for; whole messages with their HTML are read of those that are shown."""
     found = of_person(user).said().filter(any_case(words), seq__isnull=False).order_by("-pk")[:limit]
     whole = Message.objects.filter(pk__in=found.values("pk")).order_by("-pk")
-    return whole.select_related("chat").defer("html", "chat__draft")
+    return whole.select_related("chat").defer("html", "thinking", "chat__draft")
 
 
 def of_person(user: Any) -> MessageQuerySet:

@@ -12,7 +12,9 @@ from .. import errors
 from ..gateway import GatewayError, tools
 from ..hub import hub
 from ..text import clean_name
+from . import grant
 from .event import By, ChatEvent
+from .leftover import Leftover
 from .message import Message
 from .names import MAIN, checked_name, folded, free_name
 from .turns import CARRIED
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 def rename(chat: "Chat", title: str, by: By) -> None:
     """Give it a name; the one a person chose before keeps leading here."""
-    chat.check_right()
+    if chat.is_main:
+        chat.check_right()
     title = "" if chat.is_main and folded(clean_name(title)) == MAIN else checked_name(title)
     with chat.changing():
         before = chat.title_key if chat.named else ""
@@ -71,10 +74,11 @@ def reset(chat: "Chat", by: By, *, unprotect: bool = False, confirmed: bool = Fa
 
     `unprotect` takes the protection off first, and an undo puts it on again.
 
-    Main has no chapters: once confirmed, the gateway itself forgets what everybody who shares it said.
+    Main has no chapters, nor has a session that is the gateway's own: once confirmed, the gateway itself forgets what
+    everybody said there.
     """
-    if chat.is_main:
-        return _reset_main(chat, by, confirmed)
+    if not chat.has_own_keys:
+        return _reset_shared(chat, by, confirmed)
     with chat.changing():
         was_protected = chat.persistent and unprotect
         if was_protected:
@@ -89,12 +93,12 @@ def reset(chat: "Chat", by: By, *, unprotect: bool = False, confirmed: bool = Fa
     chat.stop()
 
 
-def _reset_main(chat: "Chat", by: By, confirmed: bool) -> None:
+def _reset_shared(chat: "Chat", by: By, confirmed: bool) -> None:
     chat.check_right()
-    if chat.persistent or settings.SESSION_PROTECT_MAIN:
-        raise errors.Protected(chat.name, main=True)
+    if chat.persistent or (chat.is_main and settings.SESSION_PROTECT_MAIN):
+        raise errors.Protected(chat.name, shared=True)
     if not confirmed:
-        raise errors.SharedByAll(chat.agent)
+        raise errors.SharedByAll(chat.agent, "" if chat.is_main else chat.name)
     chat.stop()
     try:
         tools.reset_session(chat.wire_key, chat.agent)
@@ -104,7 +108,8 @@ def _reset_main(chat: "Chat", by: By, confirmed: bool) -> None:
         chat.hold_queue()
         chat.turn_to(chat.chapter, chat.unused_key_number())  # what was lost before is not told again
         chat.log("reset on the gateway", by)
-    chat.notice("The agent's main session was reset on the gateway: the agent starts afresh.")
+    which = "The agent's main session" if chat.is_main else "This session"
+    chat.notice(f"{which} was reset on the gateway: the agent starts afresh.")
 
 
 def undo_reset(chat: "Chat", by: By) -> None:
@@ -136,9 +141,10 @@ def carry_over(chat: "Chat", source: "Chat") -> None:
     said = source.messages.shown().current().filter(chapter=source.chapter)
     replies = [reply for reply in said.replies().select_related("parent") if reply.parent and not reply.running]
     questions = {reply.parent.pk: reply.parent for reply in replies if reply.parent}
-    told = sorted([*questions.values(), *replies], key=lambda message: message.seq or 0)
+    elsewhere = list(said.exclude(origin=""))
+    told = sorted([*questions.values(), *replies, *elsewhere], key=lambda message: message.seq or 0)
     copies = {message.pk: message.carried_to(chat, seq) for seq, message in enumerate(told, 1)}
-    Message.objects.bulk_create(copies[pk] for pk in questions)
+    Message.objects.bulk_create(copies[pk] for pk in (*questions, *(message.pk for message in elsewhere)))
     for reply in replies:
         copies[reply.pk].parent = copies[reply.parent_id or 0]
     Message.objects.bulk_create(copies[reply.pk] for reply in replies)
@@ -181,11 +187,13 @@ def restore(chat: "Chat", by: By) -> None:
 
 
 def purge(chat: "Chat", by: By) -> None:
-    """Gone for good with all it holds, from the trash only; the history keeps that it was."""
+    """Gone for good with all it holds, from the trash only; the history keeps that it was, and the relay sees to it
+    that the gateway forgets it too."""
     with transaction.atomic():
         if not type(chat).objects.filter(pk=chat.pk, deleted_at__isnull=False).update(rev=F("rev") + 1):
             raise type(chat).DoesNotExist
         ChatEvent.objects.create(actor=by.actor, source=by.source, verb="deleted for good", detail={"key": chat.key})
+        Leftover.objects.leave(chat)
         type(chat).objects.filter(pk=chat.pk).delete()
         User.count_list_change(chat.owner_id)
         transaction.on_commit(partial(hub.list_changed, chat.owner_id), robust=True)
@@ -195,6 +203,8 @@ def give(chat: "Chat", to: User, by: By) -> None:
     """Hand the session to a colleague, under a free name of theirs; its memory goes with it, old names do not."""
     if chat.is_main:
         raise errors.NotGiven
+    if not grant.is_open_to(to.pk, chat.agent):
+        raise errors.NotAllowed(f"The agent “{chat.agent}”, which answers there, is not open to {to.username}.")
     with chat.changing():
         giver = chat.owner
         if chat.named:

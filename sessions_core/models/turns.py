@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from django.db.models import Max, Q
+
 if TYPE_CHECKING:
     from .chat import Chat
     from .message import Message
@@ -9,7 +11,7 @@ if TYPE_CHECKING:
 CARRIED = 0  # the key number of what was said elsewhere: the gateway has not heard it under this chat's keys
 MOST_CARRIED = 200_000  # characters that go along with a turn because the gateway cannot know them
 
-BEFORE = ("role", "state", "chapter", "key_number", "replaced_by")
+BEFORE = ("role", "state", "chapter", "key_number", "replaced_by", "origin")
 
 Turn = dict[str, str]
 
@@ -26,23 +28,32 @@ def turns(reply: "Message") -> list[Turn]:
     if knows_all(reply, question):
         return [as_turn(question)]
     told = reply.chat.messages.shown().current().said().filter(chapter=question.chapter, seq__lt=question.seq)
-    if reply.chat.is_main:  # it has no chapters: what was said before its reset is not told again
-        told = told.filter(key_number=reply.key_number)
-    known = told.replies().filter(key_number=reply.key_number, state=reply.State.DONE).last()
-    unknown = told.filter(seq__gt=known.seq) if known else told
-    return [*newest_fitting([as_turn(turn) for turn in unknown if turn.text]), as_turn(question)]
+    if not reply.chat.has_own_keys:  # it has no chapters: what was said before its reset is not told again
+        told = told.filter(seq__gt=last_under_another_key(reply))
+    here = told.filter(key_number=reply.key_number)
+    known = here.replies().filter(origin="", state=reply.State.DONE).last()
+    unknown = told.exclude(~Q(origin=""), key_number=reply.key_number)  # which the gateway has heard elsewhere
+    if known:
+        unknown = unknown.filter(seq__gt=known.seq)
+    return [*newest_fitting([as_turn(turn) for turn in unknown.defer("thinking") if turn.text]), as_turn(question)]
 
 
 def knows_all(reply: "Message", question: "Message") -> bool:
     """Whether nothing is before the question, or a reply that the gateway has finished under this key."""
     before = reply.chat.messages.filter(seq__lt=question.seq).order_by("-seq").values_list(*BEFORE).first()
-    finished = (reply.Role.ASSISTANT, reply.State.DONE, question.chapter, reply.key_number, None)
+    finished = (reply.Role.ASSISTANT, reply.State.DONE, question.chapter, reply.key_number, None, "")
     return before is None or before == finished
+
+
+def last_under_another_key(reply: "Message") -> int:
+    others = reply.chat.messages.exclude(key_number__in=(CARRIED, reply.key_number))
+    return others.aggregate(last=Max("seq"))["last"] or 0
 
 
 def carried_to(message: "Message", chat: "Chat", seq: int) -> "Message":
     """This message as a part of another chat, not saved yet."""
-    kept = ("role", "state", "text", "html", "html_version", "parts", "error_code", "error_text", "usage")
+    said = ("role", "state", "text", "thinking", "origin", "html", "html_version", "parts")
+    kept = (*said, "error_code", "error_text", "usage")
     times = ("created_at", "first_delta_at", "ended_at")
     fields = {name: getattr(message, name) for name in kept + times}
     return type(message)(chat=chat, chapter=chat.chapter, key_number=CARRIED, seq=seq, **fields)

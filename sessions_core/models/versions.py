@@ -11,6 +11,7 @@ key never used before, and the conversation up to there goes along. Each functio
 import uuid
 from typing import TYPE_CHECKING
 
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from .. import errors, slash
@@ -72,12 +73,14 @@ def edit(
 
 
 def _check_memory(chat: "Chat") -> None:
-    """There is one main session for all who share it: none of them can leave it behind for a new memory."""
-    if chat.is_main:
+    """There is one main session for all who share it, and one that is the gateway's own is its only memory: nobody can
+    leave either behind for a new one. And whoever asks for anything anew must still have the agent."""
+    if not chat.has_own_keys:
+        which = "The agent's main session is shared" if chat.is_main else "This session is the gateway's own"
         raise errors.NotAllowed(
-            "The agent's main session is shared and keeps what was said, so nothing in it can be said anew. "
-            "Send a new message instead."
+            f"{which} and keeps what was said, so nothing in it can be said anew. Send a new message instead."
         )
+    chat.check_right()
 
 
 def _newer(chat: "Chat", reply: Message) -> Message | None:
@@ -88,7 +91,7 @@ def _newer(chat: "Chat", reply: Message) -> Message | None:
 
 def _question_of_last(chat: "Chat", reply: Message) -> Message:
     """What the last reply answers; NothingToRetry where it is not the last, or another is being written."""
-    later = chat.messages.current().asked().filter(seq__gt=reply.seq)
+    later = chat.messages.current().filter(Q(role=Message.Role.ASSISTANT) | ~Q(origin=""), seq__gt=reply.seq)
     if reply.parent is None or reply.chapter != chat.chapter or later.exists() or chat.messages.running().exists():
         raise errors.NothingToRetry
     return reply.parent

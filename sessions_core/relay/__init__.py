@@ -18,10 +18,12 @@ from .. import gateway as wire
 from ..hub import Hub
 from ..models import Message
 from .carrying import Carrying
+from .errands import Errands
 from .publishing import Publishing
 from .running import Running
 from .tasks import Tasks, close_connection, surviving
 from .tidying import Tidying, interrupt_others
+from .titling import Titling
 from .writing import Writing
 
 CLAIM = 0.2  # seconds, when no hint comes
@@ -40,8 +42,10 @@ class Relay:
         self.tasks = Tasks()
         self.publishing = Publishing(hub, self.tasks)
         self.writing = Writing(self.process, self.publishing)
-        self.carrying = Carrying(gateway, self.writing)
+        self.carrying = Carrying(gateway, self.writing, self.answered)
         self.tidying = Tidying(self.running)
+        self.errands = Errands()
+        self.titling = Titling(gateway, self.tasks, self.errands)
         self.waiting = asyncio.Event()  # something to claim
         self.draining = False
 
@@ -65,6 +69,7 @@ class Relay:
             self.writing.stop_for_ever,
             self.tidying.reap_for_ever,
             self.tidying.tidy_for_ever,
+            self.errands.run_for_ever,
         ):
             self.tasks.spawn(work())
 
@@ -104,11 +109,15 @@ class Relay:
         running.task = self.tasks.spawn(self.carrying.carry(running))
         self.publishing.begun(running)
 
+    def answered(self, reply: Message) -> None:
+        self.errands.answered(reply.chat_id)
+        self.titling.answered(reply)
+
     # --- drain
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new, let the running replies end within so many seconds, interrupt the rest, write all."""
-        self.draining = self.tidying.over = True
+        self.draining = self.tidying.over = self.errands.over = True
         self.waiting.set()
         await asyncio.wait({self.claiming}, timeout=LAST_WRITES)
         await self._all_ended(seconds)
@@ -120,7 +129,7 @@ class Relay:
         await self.tasks.cancel()
         await self.gateway.close()
         await self.writing.thread.run(close_connection)
-        for thread in (self.writing.thread, self.tidying.thread, self.publishing.thread):
+        for thread in (self.writing.thread, self.tidying.thread, self.publishing.thread, self.errands.thread):
             thread.end()
 
     async def _all_ended(self, within: float) -> None:

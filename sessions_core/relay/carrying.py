@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
 from time import monotonic
 
 from .. import gateway as wire
 from .. import metrics
+from ..gateway import tools
+from ..models import Message
 from .running import Running
 from .writing import Writing
 
@@ -15,6 +18,7 @@ log = logging.getLogger(__name__)
 RETRIES = 2
 FIRST_PAUSE = 0.5  # seconds before the second attempt, three times as long before the third
 RETRY_WITHIN = 60.0  # seconds
+ARCHIVE_WITHIN = 10.0  # seconds, for a look into the gateway's archive and for what is done there
 BREAKER_AFTER, BREAKER_PAUSE = 5, 10.0  # connect failures in a row; seconds without a new attempt
 
 
@@ -43,9 +47,10 @@ class Breaker:
 
 
 class Carrying:
-    def __init__(self, gateway: wire.Gateway, writing: Writing) -> None:
+    def __init__(self, gateway: wire.Gateway, writing: Writing, answered: Callable[[Message], None]) -> None:
         self.gateway = gateway
         self.writing = writing
+        self.answered = answered  # told of each reply that went well
         self.breaker = Breaker()
 
     async def carry(self, running: Running) -> None:
@@ -76,6 +81,34 @@ class Carrying:
                 await asyncio.sleep(pause)
 
     async def _attempt(self, running: Running, turns: list[dict[str, str]]) -> None:
+        """A session in the gateway's archive takes no turn, and only fails: nobody has heard this one, nor is it kept
+        there. So once the session is taken out, the same is asked again, once."""
+        try:
+            await self._ask(running, turns)
+        except (wire.Failed, wire.UpstreamError):
+            if running.known.characters or not await self._unarchived(running):
+                raise
+            running.known.upstream_id = ""  # of the attempt that nobody heard
+            await self._ask(running, turns)
+        self.breaker.succeeded()
+        self.writing.finish(running, "done")
+        self.answered(running.reply)
+
+    async def _unarchived(self, running: Running) -> bool:
+        """False also where that cannot be known: the failure stands as it is."""
+        key, agent = running.key, running.reply.chat.agent
+        try:
+            restored = tools.manages_sessions() and await asyncio.to_thread(
+                tools.restore_session, key, agent, ARCHIVE_WITHIN
+            )
+        except wire.GatewayError as error:
+            log.info("Whether the gateway has archived %s is not known: %s", key, error)
+            return False
+        if restored:
+            log.warning("The gateway had archived %s; it is taken out and asked again", key)
+        return restored
+
+    async def _ask(self, running: Running, turns: list[dict[str, str]]) -> None:
         stream = self.gateway.stream(turns, running.key, running.reply.chat.agent, running.known)
         try:
             async with asyncio.timeout(self.gateway.total_timeout), aclosing(stream):
@@ -83,5 +116,3 @@ class Carrying:
                     await self.writing.take(running, text)
         except TimeoutError:
             raise wire.TotalTimeout from None
-        self.breaker.succeeded()
-        self.writing.finish(running, "done")

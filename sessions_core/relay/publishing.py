@@ -1,6 +1,7 @@
 """Tells open pages what was committed: text as it is, and complete Markdown blocks rendered once for all of them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,11 @@ class Publishing:
 
     def begun(self, running: Running) -> None:
         self._tell(running, {"type": "begun", "message": running.reply.pk})
+        running.known.thinking.when_begun = partial(self._thinks, running)
+
+    def _thinks(self, running: Running) -> None:
+        if not running.known.characters:
+            self._tell(running, {"type": "begun", "message": running.reply.pk, "thinking": True})
 
     def delta(self, running: Running, delta: Delta) -> None:
         running.text.append(delta.text)

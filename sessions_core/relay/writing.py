@@ -27,8 +27,10 @@ class Writing:
         self.publishing = publishing
         self.thread = Thread("relay-writer")
         self.running: dict[int, Running] = {}
+        self.renewed = 0.0  # their leases
         self.given_up: set[int] = set()  # replies that could not be settled: left to their lease, never begun again
         self.work = asyncio.Event()  # something to write
+        self.beat = asyncio.Event()  # the next one
         self.first = asyncio.Event()  # something that does not wait for the beat
 
     @property
@@ -38,10 +40,13 @@ class Writing:
     # --- what happens to a reply
 
     async def take(self, running: Running, text: str) -> None:
+        """Until more is to be read: what comes before the next beat is read at once then."""
         running.add(text)
         self.work.set()
         if running.seq == 0:
             self.first.set()
+        if not running.known.finished:
+            await self.beat.wait()
         while running.unwritten_size > MOST_UNWRITTEN:
             running.written.clear()
             await running.written.wait()
@@ -61,6 +66,7 @@ class Writing:
             if self.work.is_set() or monotonic() - beaten >= BEAT:
                 self.work.clear()
                 self.first.clear()
+                await self._gather()
                 with surviving("flush"):
                     await self.flush()
                 beaten = monotonic()
@@ -72,10 +78,16 @@ class Writing:
             if (rest := not_before - monotonic()) > 0:
                 await asyncio.wait_for(self.first.wait(), rest)
 
+    async def _gather(self) -> None:
+        """Let every reader take what has come since it last did."""
+        self.beat.set()
+        self.beat = asyncio.Event()
+        await asyncio.sleep(0)
+
     async def flush(self) -> None:
         batch = {pk: delta for pk, running in self.running.items() if (delta := running.take())}
         ended = [running for running in self.running.values() if running.ending][:ENDS_PER_FLUSH]
-        if self.running:
+        if batch or ended or (self.running and monotonic() - self.renewed >= BEAT):
             await self._append(batch)
         for running in ended:
             if running.reply.pk in self.running:
@@ -88,6 +100,7 @@ class Writing:
         asked = set(self.running)  # what begins while this is written is not lost
         with metrics.FLUSH.time():
             mine = await self.thread.write(Message.objects.append, self.process, batch, asked)
+        self.renewed = monotonic()
         self._drop_lost(asked - mine)
         for pk in batch.keys() & mine:
             running = self.running[pk]
@@ -143,6 +156,7 @@ class Writing:
             html_version=version,
             upstream_id=known.upstream_id,
             usage=known.usage,
+            thinking=str(known.thinking),
         )
         await self.thread.write(settle)
         metrics.ENDED.labels(ending.state).inc()

@@ -1,14 +1,15 @@
 """The commands, one function each, in the order of the menu."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.utils import timezone
 from django.utils.dateformat import format as date_format
 from django.utils.timesince import timesince
 
-from ..gateway import kinds
+from ..gateway import GatewayError, kinds, tools
+from ..gateway.tools import moment
 from ..models.turns import CARRIED
 from ..text import clean_name
 from .declaring import COMMANDS, SESSIONS, Answer, Asker, command, link_to
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..models import Chat
 
 LISTED = 20  # sessions that a notice links to
+AT_ONCE = 1.5  # seconds to reach the gateway, and to hear it
 
 
 @command("stop", only_running=True)
@@ -32,7 +34,7 @@ def new(asker: Asker, rest: str) -> Answer:
     return Answer("A new chapter begins after this.")
 
 
-@command("session new", "<name>", anywhere=True)
+@command("session new", "<name>", anywhere=True, asks_gateway=True)
 def session_new(asker: Asker, rest: str) -> Answer:
     """Creates a persistent session and switches to it."""
     made = asker.chats.start(asker.owner, by=asker.by, id=asker.client_id, title=rest)
@@ -101,7 +103,32 @@ def export(asker: Asker, rest: str) -> Answer:
     return Answer("Export this session as:", [{"offer": "export", "format": kind} for kind in kinds])
 
 
-@command("session status", alias="status")
+def on_the_gateway(chat: "Chat") -> dict[str, str]:
+    """What the gateway says of its present session, where it says it at once."""
+    if not tools.manages_sessions():
+        return {}
+    try:
+        session = tools.find_session(chat.wire_key, chat.agent, AT_ONCE)
+    except GatewayError:
+        return {}
+    return in_words(session) if session else {"On the gateway": "nothing yet"}
+
+
+def in_words(session: dict[str, Any]) -> dict[str, str]:
+    used, most = (session.get(name) for name in ("totalTokens", "contextTokens"))
+    context = f"{used:,} tokens" if type(used) is int else ""
+    context += f" of {most:,}" if context and type(most) is int else ""
+    told = [
+        "in its archive until the next message" if session.get("archived") is True else "",
+        f"called “{label}”" if (label := clean_name(str(session.get("label") or ""))) else "",
+        f"last active {ago(at)}" if (at := moment(session.get("updatedAt"))) else "",
+    ]
+    model = clean_name(str(session.get("model") or ""))
+    found = {"Model": model, "Context": context, "On the gateway": ", ".join(filter(None, told))}
+    return {name: words for name, words in found.items() if words}
+
+
+@command("session status", alias="status", asks_first=on_the_gateway)
 def status(asker: Asker, rest: str) -> Answer:
     """Shows name, key, size and age."""
     chat = asker.here
@@ -116,7 +143,8 @@ def status(asker: Asker, rest: str) -> Answer:
         "Last active": ago(chat.last_active_at),
     }
     if tokens := tokens_of(chat):
-        told["Tokens"] = f"{tokens:,}"
+        told["Tokens"] = tokens
+    told |= asker.known or {}
     return Answer("\n".join(f"{name}: {value}" for name, value in told.items()))
 
 
@@ -124,10 +152,12 @@ def ago(moment: datetime) -> str:
     return f"{timesince(moment)} ago" if timezone.now() - moment > timedelta(minutes=1) else "just now"
 
 
-def tokens_of(chat: "Chat") -> int:
+def tokens_of(chat: "Chat") -> str:
     """As far as the gateway told, without what was said in the chat this one goes on from."""
-    here = chat.messages.replies().filter(usage__isnull=False).exclude(key_number=CARRIED)
-    return sum(usage.get("total_tokens", 0) for usage in here.values_list("usage", flat=True))
+    here = chat.messages.replies().filter(chapter=chat.chapter).exclude(key_number=CARRIED).order_by("pk")
+    counts = [(usage or {}).get("total_tokens", 0) for usage in here.values_list("usage", flat=True)]
+    last = f", {counts[-1]:,} of them for the last reply" if counts and counts[-1] else ""
+    return f"{sum(counts):,} in this chapter{last}" if any(counts) else ""
 
 
 @command("session delete")

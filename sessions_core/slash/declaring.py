@@ -44,6 +44,7 @@ class Asker:
     by: "By"
     chat: "Chat | None" = None
     client_id: uuid.UUID | None = None
+    known: Any = None  # what the command asked for beforehand
 
     @property
     def chats(self) -> Any:
@@ -70,6 +71,7 @@ class Command:
     anywhere: bool = False  # on the page without a chat too
     only_running: bool = False
     asks_gateway: bool = False  # which agents it has
+    asks_first: "Callable[[Chat], Any] | None" = None  # of a chat, before anything is locked
 
     @property
     def help(self) -> str:

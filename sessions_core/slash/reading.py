@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..gateway import kinds, tools
 from ..text import clean_name
@@ -28,10 +28,11 @@ class Call:
     rest: str
     text: str
 
-    def prepare(self) -> None:
-        """Before the transaction: nobody waits for the gateway in it."""
+    def prepare(self, chat: "Chat | None" = None) -> Any:
+        """Before the transaction, because nobody waits for the gateway in it: what the command wants to know first."""
         if self.command.asks_gateway:
             tools.agents()
+        return self.command.asks_first(chat) if self.command.asks_first and chat else None
 
     def answer(self, asker: Asker) -> Answer:
         """Act, and say what came of it. Without a chat, NoSessionYet is raised where one is needed."""

@@ -69,7 +69,7 @@ class ChatMessages extends HTMLElement {
     live.addEventListener("list", () => document.body.dispatchEvent(new Event("list-changed")));
     live.addEventListener("signed-out", lookAgain);
     if (!this.dataset.chat) return;
-    live.addEventListener("begun", ({ detail }) => this.#begin(detail.message));
+    live.addEventListener("begun", ({ detail }) => (detail.thinking ? this.#think(detail.message) : this.#begin(detail.message)));
     live.addEventListener("delta", ({ detail }) => this.#grow(detail));
     live.addEventListener("block", ({ detail }) => this.#reply(detail.message)?.settle(detail) === false && this.subscribe());
     for (const news of ["rev", "end"]) live.addEventListener(news, ({ detail }) => this.#hear(detail.rev));
@@ -215,11 +215,23 @@ class ChatMessages extends HTMLElement {
     reply.querySelector("elapsed-time").say("the agent is working");
   }
 
+  // There are words that are no part of the answer.
+  #think(message) {
+    this.#begin(message);
+    const reply = this.#reply(message);
+    if (reply?.seq === 0) this.#wait(reply, "thinking");
+  }
+
+  #wait(reply, words) {
+    reply.closest(".message").querySelector("elapsed-time")?.say(words);
+  }
+
   #grow(frame) {
     const reply = this.#reply(frame.message);
     if (!reply) return this.sync().then(() => this.subscribe());
     if (!reply.take(frame)) return this.subscribe();
     this.#begin(frame.message);
+    if (frame.after === 0) this.#wait(reply, "the agent is working");
     if (this.#pinned) this.#scroll();
   }
 

@@ -120,7 +120,7 @@ class Page:
         await self.subscribe()
         await self.ended.wait()  # it says at once that it has more than nothing
         self.ended.clear()
-        if self.plan.pages:
+        if self.plan.text:  # whoever asks has a page, and knows what it shows
             await self.fetch(f"/chats/{self.chat}/messages/?after={self.after}")
 
     async def subscribe(self) -> None:

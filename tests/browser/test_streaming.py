@@ -1,9 +1,11 @@
 """A reply that grows on the page: formatted as it closes, and exact whatever happens to the page meanwhile."""
 
+import threading
+
 from playwright.sync_api import expect
 
 from tests.browser.screen import address_of, answers, expect_state, say, start_chat, text_of
-from tests.fake_gateway import answer, words
+from tests.fake_gateway import answer, wait, words
 
 FORMATTED = [
     "## Plan\n\n",
@@ -28,6 +30,32 @@ def test_text_appears_while_it_is_written(person, gateway, visit, held):
     reply.rest()
     expect_state(answers(page), "done")
     expect(shown).to_have_text("Wait and see.")
+
+
+def test_that_it_thinks_is_said_until_there_is_text_and_what_it_thought_stays_in_a_fold(person, gateway, visit, held):
+    reply, thinks = held("Wait", " and see."), threading.Event()
+    reply.steps[1:1] = [wait(thinks), lambda exchange: exchange.choice({"reasoning": "Is it <b>new</b>?"})]
+    talk = start_chat(person, gateway, before := held("Nothing", "."))
+    gateway.script(talk.key, reply.steps, 1)
+    page = visit(person, address_of(talk))
+    before.next()
+    expect(text_of(answers(page))).to_have_text("Nothing")  # so the page listens: nobody says again that it thinks
+    before.rest()
+    expect_state(answers(page), "done")
+    say(page, "Really?")
+    answered = answers(page).last
+    expect(answered).to_contain_text("agent is working")
+    thinks.set()
+    expect(answered).to_contain_text("hinking")
+    reply.next()
+    expect(answered).to_contain_text("agent is working")
+    reply.rest()
+    expect_state(answered, "done")
+    thought = answered.get_by_text("Is it <b>new</b>?")
+    expect(thought).to_be_hidden()
+    answered.get_by_text("Thought about it").click()
+    expect(thought).to_be_visible()
+    expect(text_of(answered)).to_have_text("Wait and see.")
 
 
 def test_blocks_are_formatted_as_they_close(person, gateway, visit, held):

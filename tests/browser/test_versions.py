@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import copied, running_app
 from tests.browser.screen import (
     address_of,
     answers,
@@ -67,6 +68,18 @@ def past(page):
 
 
 # --- another version of the reply
+
+
+def test_a_refused_regenerate_says_why(app, tmp_path, visit):
+    with running_app(copied(app, tmp_path), MESSAGE_RATE="2/day") as own:
+        person = own.person()
+        talk = start_chat(person, own.gateway, answer("The first answer."))
+        talk.reply()
+        page = visit(person, address_of(talk))
+        regenerate(page)
+        talk.reply(2)
+        regenerate(page)
+        expect(answers(page).last.get_by_role("alert")).to_contain_text("too many messages in a short time")
 
 
 def test_a_reply_is_regenerated_under_a_new_key_and_the_old_one_is_looked_back_at(page, talk, gateway):

@@ -10,16 +10,19 @@ from django.db import OperationalError, ProgrammingError, transaction
 from sessions_core import errors, export, retention
 from sessions_core.management.telling import (
     as_columns,
+    as_found,
     as_lines,
     as_row,
     as_rows,
     counted,
+    found_columns,
     named,
     printable,
     save,
     sentence,
 )
 from sessions_core.models import By, Chat, User
+from sessions_core.models.adopting import adoptable, checked
 from sessions_core.models.chats import ChatQuerySet
 from sessions_core.models.names import KEY_PREFIX, MAIN, checked_name
 
@@ -60,6 +63,16 @@ VERBS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             (SESSION[0], SESSION[1] | {"nargs": "?"}),
             ("--markdown", {"action": "store_true", "help": "To read instead."}),
             ("-o", {"dest": "output", "metavar": "FILE", "help": "Into this file, for your eyes only."}),
+        ],
+    ),
+    "adopt": (
+        "Make sessions of --user's of what the gateway has, with what was said there.",
+        [
+            (
+                "keys",
+                {"nargs": "*", "metavar": "KEY", "help": "The gateway's, such as agent:main:telegram:direct:1."},
+            ),
+            ("--list", {"action": "store_true", "help": "Only list those that can be adopted."}),
         ],
     ),
     "import": ("Take an export in as new sessions of --user.", [("file", {"type": Path})]),
@@ -111,7 +124,7 @@ class Command(BaseCommand):
 
     def do(self, act: Any, options: dict[str, Any]) -> None:
         """A dry run does all of it and takes it back."""
-        if not self.dry_run:
+        if not self.dry_run or self.verb == "adopt":  # which would hold the database while the gateway is asked
             return act(**options)
         self.line("Dry run, nothing is changed:")
         with transaction.atomic():
@@ -153,7 +166,7 @@ class Command(BaseCommand):
 
     def do_reset(self, *, session: str, yes: bool, **_: Any) -> None:
         chat = self.called(session)
-        only_asked = self.dry_run and chat.is_main  # unconfirmed, it never reaches the gateway
+        only_asked = self.dry_run and not chat.has_own_keys  # unconfirmed, it never reaches the gateway
         try:
             chat.reset(BY, confirmed=yes and not only_asked)
         except errors.SharedByAll:
@@ -181,6 +194,16 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{printable(str(file))} cannot be read: {error.strerror}.") from None
         self.tell("Imported", *export.load(owner, data, BY))
+
+    def do_adopt(self, *, keys: list[str], list: bool, **_: Any) -> None:
+        owner = self.owner()
+        if bool(keys) == list:
+            raise CommandError("Say either which keys, or --list.")
+        if list:
+            return self.write(as_found(adoptable(owner))) if self.json else self.line(*found_columns(adoptable(owner)))
+        if self.dry_run:
+            return self.line(*(f"Would adopt: {printable(checked(owner, key).name)} ({key})" for key in keys))
+        self.tell("Adopted", *(Chat.objects.adopt(owner, key, BY) for key in keys))
 
     def do_prune(self, **_: Any) -> None:
         if self.user:
