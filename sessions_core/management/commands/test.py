@@ -82,7 +82,7 @@ class Command(BaseCommand):
     def run_slow(self, name: str, *arguments: str) -> None:
         suite = suites.SLOW[name]
         if all(self.has(part, f"tests/{name}") for part in suite.needs):
-            self.pytest(f"tests/{name}", *suite.options, *arguments, **suite.env)
+            self.pytest(f"tests/{name}", "--durations=12", *suite.options, *arguments, **suite.env)
 
     def has(self, part: parts.Part, name: str) -> bool:
         if not part.is_there() and parts.can_install():
