@@ -34,6 +34,8 @@ class Following:
         self.flow.rejoined()
         if self.flow.full:
             self.flow.check()
+            if chat and await standing.read(self.user, chat, message, seq, 0) is None:
+                raise Gone
             self.blocks_due = True
             self.runs.set()
         else:

@@ -10,7 +10,7 @@ from sessions_core.models import AgentGrant, ApiToken, By, Chat, ChatEvent, Left
 from sessions_core.models.adopting import MOST_TOLD, adoptable
 from tests.fake_gateway import TOOLS, tool_refused
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 BY = By(None, "cli")
 TELEGRAM = "agent:main:telegram:direct:1"
 OURS = "webchat-0b1e7a52-0000-4000-8000-000000000001"

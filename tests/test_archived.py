@@ -13,7 +13,7 @@ from sessions_core.relay import Relay
 from tests.fake_gateway import TOOLS, delta, done, error, role, status, tool_refused
 from tests.loops import run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 
 
 @pytest.fixture

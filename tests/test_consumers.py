@@ -12,7 +12,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.test import Client
 from django.utils.module_loading import import_string
 
-from chatapp import consumers, standing
+from chatapp import consumers, flow, standing
 from chatapp.asgi import application
 from sessions_core.hub import hub
 from sessions_core.models import Chat, Message, User
@@ -334,8 +334,11 @@ def test_a_change_of_the_list_is_told(cookie, chat, slow_ticks, ada):
     run(scenario())
 
 
+@pytest.mark.parametrize("unsent", [0, 10_000_000], ids=["reads", "has not read what it was sent"])
 @pytest.mark.parametrize("whose", ["foreign", "missing", "deleted"])
-def test_a_chat_that_is_not_ones_own_is_gone(cookie, chat, whose, slow_ticks):
+def test_a_chat_that_is_not_ones_own_is_gone(cookie, chat, whose, unsent, slow_ticks, monkeypatch):
+    monkeypatch.setattr(flow, "MOST_UNSENT", 2 * unsent or flow.MOST_UNSENT)
+
     @db
     def other():
         if whose == "deleted":
@@ -348,7 +351,7 @@ def test_a_chat_that_is_not_ones_own_is_gone(cookie, chat, whose, slow_ticks):
         return foreign
 
     async def scenario():
-        async with page(cookie) as tab:
+        async with page(cookie, unsent=lambda: unsent) as tab:
             await tab.subscribe(await other())
             assert await tab.hear() == {"type": "bye", "code": 4404}
             assert await tab.closed_with() == 4404

@@ -13,7 +13,7 @@ from sessions_core.relay.tasks import close_connection
 from tests.fake_gateway import TOOLS, tool_refused
 from tests.loops import run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 BY = By(None, "cli")
 
 

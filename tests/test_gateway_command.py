@@ -10,7 +10,7 @@ from sessions_core.gateway import tools
 from sessions_core.models import Chat
 from tests.fake_gateway import TOOLS, hang, tool_refused
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 KEY = "agent:main:irc:1"
 
 

@@ -16,7 +16,7 @@ from tests.fake_gateway import status
 from tests.loops import run
 from tests.transcripts import answered, turn, typed
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sessions_core.relay import Relay, errands, titling
 from tests.fake_gateway import answer, status
 from tests.loops import run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 BY = By(None, "cli")
 
 
