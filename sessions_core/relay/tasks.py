@@ -27,9 +27,11 @@ class Tasks:
         return task
 
     async def cancel(self) -> None:
-        for task in list(self.all):
-            task.cancel()
-        await asyncio.gather(*self.all, return_exceptions=True)
+        """Until all have ended: one that was just given what it waited for does not notice a first call."""
+        while self.all:
+            for task in self.all:
+                task.cancel()
+            await asyncio.wait(self.all, timeout=AGAIN)
 
     def _ended(self, task: asyncio.Task) -> None:
         self.all.discard(task)
