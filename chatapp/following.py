@@ -30,11 +30,12 @@ class Following:
 
     async def start(self, chat: uuid.UUID | None, rev: int, message: int, seq: int) -> None:
         """From where the page says it is; one that has not read what it was sent gets it with a tick."""
+        known = chat in (None, self.chat)
         self.chat, self.rev, self.message, self.seq, self.begun = chat, rev, message, seq, 0
         self.flow.rejoined()
         if self.flow.full:
             self.flow.check()
-            if chat and await standing.read(self.user, chat, message, seq, 0) is None:
+            if not known and await standing.read(self.user, self.chat, message, seq, 0) is None:
                 raise Gone
             self.blocks_due = True
             self.runs.set()
