@@ -10,6 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Hashable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between attempts to reach Redis
 MOST_UNSENT = 10_000  # events; the oldest are dropped while Redis does not take them
 LOST = (redis.RedisError, OSError, asyncio.TimeoutError)
 CONNECT, ANSWER = 2.0, 5.0  # seconds
+CLOSE_WITHIN = 5.0  # seconds
 PING, SILENCE = 3.0, 8.0  # seconds between two questions whether Redis is there; without a word, it is not
 ALONE_WITHIN = 1.0  # seconds that a command without a loop waits for Redis
 
@@ -58,9 +60,15 @@ class Bridge:
             if not self.unsent or not self.up:
                 break
             await asyncio.sleep(0.01)
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self._cancel()
+
+    async def _cancel(self) -> None:
+        """Again and again: what waits inside Redis's client may not notice a first call, and would work on for ever."""
+        running, until = set(self.tasks), monotonic() + CLOSE_WITHIN
+        while running and monotonic() < until:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=0.2)
 
     # --- what the hub says; in the loop
 
@@ -143,7 +151,8 @@ class Bridge:
         subscribed: set[str] = set()
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), PING)
+                async with asyncio.timeout(PING):
+                    await self.changed.wait()
             self.changed.clear()
             wanted = set(self.topics)
             if more := wanted - subscribed:

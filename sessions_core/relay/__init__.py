@@ -87,7 +87,8 @@ class Relay:
             with surviving("claim"):
                 await self.claim()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.waiting.wait(), CLAIM)
+                async with asyncio.timeout(CLAIM):
+                    await self.waiting.wait()
 
     async def claim(self) -> None:
         room = min(self.capacity - len(self.running), CLAIMED_AT_ONCE)

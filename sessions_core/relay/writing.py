@@ -74,9 +74,11 @@ class Writing:
     async def _wait_for_work(self, not_before: float) -> None:
         """Until there is something to write and the beat is over; a first delta or an ending cuts the beat short."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.work.wait(), BEAT / 4)
+            async with asyncio.timeout(BEAT / 4):
+                await self.work.wait()
             if (rest := not_before - monotonic()) > 0:
-                await asyncio.wait_for(self.first.wait(), rest)
+                async with asyncio.timeout(rest):
+                    await self.first.wait()
 
     async def _gather(self) -> None:
         """Let every reader take what has come since it last did."""
