@@ -30,7 +30,8 @@ SLOW = {
     "faults": Suite(TWO_AT_A_TIME, needs=(parts.POSTGRESQL, parts.REDIS, parts.PROXIES)),
     # Playwright's event loop makes Django refuse the database, and spoils async tests of the same process.
     "browser": Suite(env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=(parts.BROWSER,)),
-    "gateway": Suite(("-m", "gateway"), {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, (parts.BROWSER, parts.NPM)),
+    # Two at a time, each with a gateway of its own: most of it is waiting for that to start, or to be silent.
+    "gateway": Suite((*TWO_AT_A_TIME, "-m", "gateway"), {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, (parts.BROWSER, parts.NPM)),
     "plain": Suite(("-m", "gateway")),
 }
 DOWNLOADED = {"gateway", "plain"}  # a gigabyte: elsewhere than in CI only when asked for
