@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -19,3 +20,9 @@ def run(coroutine: Coroutine, loop_factory: Callable[[], asyncio.AbstractEventLo
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(and_tidy())
+
+
+def beside(function: Callable, *args: Any) -> Any:
+    """In a thread: where Playwright has been at work, its own loop runs in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *args).result()

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import aiohttp
 
+from tests.loops import beside
+
 
 class Rpc:
     """One operator's connection; `call` gives the payload of the answer."""
@@ -47,7 +49,7 @@ def call(openclaw: Any, method: str, **params: Any) -> Any:
         async with Rpc(openclaw) as rpc:
             return await rpc.call(method, **params)
 
-    return asyncio.run(once())
+    return beside(lambda: asyncio.run(once()))
 
 
 def say(openclaw: Any, key: str, text: str) -> Any:

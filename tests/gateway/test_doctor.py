@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from sessions_core.gateway import about
+from tests.loops import beside
 from tests.server import ROOT, own_environment
 
 from .openclaw import version
@@ -85,7 +86,7 @@ def test_it_leaves_no_session_behind_and_asks_every_agent_in_a_session_of_its_ow
 
 def test_its_configuration_is_told_without_its_secrets(openclaw, settings):
     settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN = openclaw.url, openclaw.token
-    config = about.configuration()
+    config = beside(about.configuration)
     assert config["session"]["maintenance"]["mode"] == "warn"
     assert openclaw.token not in json.dumps(config)
     assert about.release() == version()
