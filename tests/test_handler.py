@@ -27,15 +27,24 @@ async def answered(pages):
     return start["status"]
 
 
-@pytest.fixture
-def pages(monkeypatch):
-    """With two threads only."""
-    monkeypatch.setattr(handler, "THREADS", 2)
+def handled(threads, monkeypatch):
+    monkeypatch.setattr(handler, "THREADS", threads)
     made = PageHandler()
     yield made
-    for _ in range(handler.THREADS):
+    for _ in range(threads):
         made.threads.submit(connections.close_all).result()
     made.threads.shutdown()
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """With one thread: of several, a second one is made where the first has answered but does not yet say it is free."""
+    yield from handled(1, monkeypatch)
+
+
+@pytest.fixture
+def two_at_once(monkeypatch):
+    yield from handled(2, monkeypatch)
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="on PostgreSQL each request has a connection of its own")
@@ -61,7 +70,7 @@ def test_requests_that_follow_each_other_share_one_connection_to_the_database(pa
     assert opened == ["page_0"]
 
 
-def test_no_more_are_answered_at_once_than_there_are_threads_and_the_others_after_them(pages, monkeypatch):
+def test_no_more_are_answered_at_once_than_there_are_threads_and_the_others_after_them(two_at_once, monkeypatch):
     begun, gate = threading.Semaphore(0), threading.Event()
 
     def slow(self, request):
@@ -72,7 +81,7 @@ def test_no_more_are_answered_at_once_than_there_are_threads_and_the_others_afte
     monkeypatch.setattr(PageHandler, "get_response", slow)
 
     async def scenario():
-        three = [asyncio.create_task(answered(pages)) for _ in range(3)]
+        three = [asyncio.create_task(answered(two_at_once)) for _ in range(3)]
         took = [await asyncio.to_thread(begun.acquire, timeout=5) for _ in range(2)]
         third = await asyncio.to_thread(begun.acquire, timeout=0.3)
         gate.set()
