@@ -38,7 +38,7 @@ def handled(threads, monkeypatch):
 
 @pytest.fixture
 def pages(monkeypatch):
-    """With one thread: of several, a second one is made where the first has answered but does not yet say it is free."""
+    """With one thread: of several, a second one is made where the first has answered and does not yet say so."""
     yield from handled(1, monkeypatch)
 
 
