@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from sessions_core.models import ApiToken, By, Chat, ChatEvent, Message, User
 from tests.test_sessions import answered
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 CANARY = "Xanthippe"
 CHATS, MESSAGES, HISTORY = (

@@ -425,6 +425,7 @@ class TestWhoMayCall:
         error_of(program("post", "/api/sessions", {"name": "Two"}), 409, "no_room_for_names")
 
 
+@pytest.mark.thorough
 class TestNonsense:
     def sent(self, program, body, path="/api/sessions", content_type="application/json"):
         return program.client.post(path, body, content_type=content_type, headers=program.headers)

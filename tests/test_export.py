@@ -18,7 +18,7 @@ from tests.test_session_verbs import allow_main
 from tests.test_sessions import answered, sent_for
 from tests.test_text import TEXTS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 PAST = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
 
 
@@ -139,7 +139,6 @@ turns = st.lists(st.tuples(TEXTS, st.lists(st.tuples(TEXTS, states), max_size=2)
 more = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.mark.thorough
 @more
 @given(title=TEXTS, old=TEXTS, draft=TEXTS, chosen=st.booleans(), turns=turns, chapter=st.integers(1, 3))
 def test_any_chat_comes_back_as_it_was(db, title, old, draft, chosen, turns, chapter):
@@ -266,7 +265,6 @@ def places(value, path=()):
 ODD = [None, True, 0, -1, 1.5, 10**18, 1e300, "", "x", "\u202e\x00\x1b[31m", "x" * 200_000, [], [[]], {}, {"a": [None]}]
 
 
-@pytest.mark.thorough
 def test_any_odd_value_anywhere_is_taken_whole_or_refused_in_words(work, bob, by):
     whole = as_data([work])
     del whole["chats"][0]["messages"][3:]

@@ -286,6 +286,7 @@ class TestDelete:
         assert 'name="next" value="/chat/?session=x"' in text(answer)
 
 
+@pytest.mark.thorough
 class TestSearch:
     @pytest.fixture
     def said(self, chat):

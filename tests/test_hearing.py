@@ -13,7 +13,7 @@ from sessions_core.models.hearing import BEGAN_ANEW, REMINDED
 from sessions_core.models.turns import CARRIED
 from tests.transcripts import answered, asked, entry, turn, typed, was_compacted, was_reset
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 GONE = Transcript(complete=True, exists=False)
 

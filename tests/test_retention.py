@@ -17,7 +17,7 @@ from tests.test_relay import working
 from tests.test_session_verbs import allow_main
 from tests.test_sessions import answered
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 NOW = timezone.now()
 WEEK = timedelta(days=7)

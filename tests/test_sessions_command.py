@@ -13,7 +13,7 @@ from sessions_core.models import By, Chat, ChatEvent, Message
 from tests.test_session_verbs import allow_main
 from tests.test_sessions import PROTECTED, answered
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 
 @pytest.fixture

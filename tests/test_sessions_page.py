@@ -49,6 +49,7 @@ def toast(answer):
     return found[1]
 
 
+@pytest.mark.thorough
 class TestFinding:
     def test_the_newest_stand_first_with_what_there_is_to_know(self, client, ada):
         work, home = named(ada, "Work", "Home")

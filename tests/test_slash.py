@@ -301,6 +301,7 @@ class TestWhatIsNoCommand:
         assert Chat.objects.count() == 1
 
 
+@pytest.mark.thorough
 class TestNonsense:
     @pytest.mark.parametrize("text", ["/session", "/session frobnicate", "/Session  \n", "/session <b>"])
     def test_an_unknown_session_command_is_answered_with_those_there_are(self, work, text):
