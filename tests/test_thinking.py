@@ -16,6 +16,8 @@ from tests.test_gateway_kinds import ask, say
 from tests.test_relay import seen, settled, working
 from tests.test_sessions import answered
 
+pytestmark = pytest.mark.thorough
+
 THOUGHT = "They greet me & I <b>greet</b> *back*"
 
 

@@ -11,6 +11,8 @@ from tests.fake_gateway import status
 from tests.loops import run
 from tests.transcripts import answered, asked, entry, turn, typed, was_reset
 
+pytestmark = pytest.mark.thorough
+
 KEY = "agent:main:webchat-1"
 
 
