@@ -13,7 +13,7 @@ from sessions_core.models.search import search as hits_for
 from . import listing
 from .forms import MessageForm
 from .requests import Request, where_from
-from .views import own_chat
+from .views import find, own_chat, standpoint
 
 RECENT = 8  # sessions the search offers before anything is typed
 
@@ -31,6 +31,16 @@ def chat_list(request: Request) -> HttpResponse:
     key = request.GET.get("session", "")
     context = listed | {"current_key": key, "here": listing.address(key), "list_rev": request.user.rev}
     return render(request, "chat/_list_items.html" if below else "chat/_list.html", context)
+
+
+@login_required
+@require_GET
+def switcher(request: Request) -> HttpResponse:
+    """What the switcher of a chat's page offers, as it is opened."""
+    reference = request.GET.get("session", "")
+    chat = find(request, reference) if reference else None
+    context = {"chat": chat, "others": listing.others(request.user, chat)} | standpoint(chat)
+    return render(request, "chat/_switcher_items.html", context)
 
 
 @login_required

@@ -31,6 +31,7 @@ urlpatterns = [
     path("chats/", views.create, name="create"),
     path("chats/new/", views.new, name="new"),
     path("chats/list/", finding.chat_list, name="list"),
+    path("chats/switcher/", finding.switcher, name="switcher"),
     path("chats/search/", finding.search, name="search"),
     path("chats/bulk/", bulk.bulk, name="bulk"),
     path("chats/import/", files.bring, name="import"),

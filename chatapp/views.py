@@ -267,7 +267,7 @@ def updates(request: Request, chat: Chat, after: int, said: Sequence[Message] = 
         context |= {"conversation": said, "running": said[-1]}
     else:
         context |= {"conversation": chat.conversation(after=after)} | standing(chat)
-    if request.POST.get("face") != listing.face(chat):
+    if (request.POST or request.GET).get("face") != listing.face(chat):
         context |= {"whole": True, "others": listing.others(request.user, chat)}
     return render(request, "chat/_updates.html", context)
 

@@ -202,6 +202,20 @@ class TestSwitcher:
         one, other = (re.search(r'<arrow-keys id="switcher".*?</arrow-keys>', page, re.S)[0] for page in pages)
         assert one == other
 
+    def test_opened_it_is_asked_for_what_is_so_now(self, client, ada, chat):
+        page_of(client, chat)
+        make(ada, 5)
+        switcher = text(client.get(f"/chats/switcher/?session={chat.key}"))
+        assert re.findall(r"<bdi>(.*?)</bdi>", switcher) == [chat.name, *(f"Chat {n}" for n in range(5))]
+        of_the_empty_page = text(client.get("/chats/switcher/"))
+        assert of_the_empty_page.count("<bdi>") == 5
+        assert "aria-current" not in of_the_empty_page
+
+    def test_of_another_person_there_is_nothing(self, client, ada, bob):
+        theirs = Chat.objects.start(bob, title="Secret")
+        assert client.get(f"/chats/switcher/?session={theirs.key}").status_code == 404
+        assert "Secret" not in text(client.get("/chats/switcher/"))
+
 
 class TestMenu:
     def test_the_menu_is_a_fragment_and_a_page(self, client, chat):
@@ -417,10 +431,14 @@ class TestCost:
             Chat.objects.get(pk=chat.pk).stop()
             return 'id="chat-header"' in answer
 
+        def told(face):
+            news = client.get(f"/chats/{chat.pk}/messages/", {"after": 0, "face": face}, headers=HTMX)
+            return 'id="chat-header"' in text(news)
+
         before = listing.face(Chat.objects.get(pk=chat.pk))
-        assert not sent(before)
+        assert not sent(before) and not told(before)
         chat.pin(True, By(chat.owner))
-        assert sent(before)
+        assert sent(before) and told(before)
         assert not sent(listing.face(Chat.objects.get(pk=chat.pk)))
 
     def test_news_of_a_chat_cost_six(self, client, chat, many, django_assert_max_num_queries):

@@ -20,6 +20,7 @@ OWN_PAGES = {
     "create",
     "new",
     "list",
+    "switcher",
     "search",
     "account",
     "make-token",

@@ -127,8 +127,7 @@ class ChatComposer extends HTMLElement {
   }
 
   #post({ action, fields }) {
-    const { face = "" } = document.getElementById("chat-header").dataset;
-    const body = new URLSearchParams({ ...fields, face, after: this.messages.after });
+    const body = new URLSearchParams({ ...fields, ...this.messages.has });
     body.set("csrfmiddlewaretoken", this.form.elements.csrfmiddlewaretoken.value);
     return fetch(action, { method: "POST", headers: { "HX-Request": "true" }, body });
   }

@@ -94,6 +94,11 @@ class ChatMessages extends HTMLElement {
     return open ? Number(open.dataset.seq) - 1 : Number(places.at(-1)?.dataset.seq || 0);
   }
 
+  // What this page need not be sent: the conversation up to a place, and the header where it shows the same.
+  get has() {
+    return { after: this.after, face: document.getElementById("chat-header").dataset.face ?? "" };
+  }
+
   // What this page sends is answered with what came of it, so news of that is old when it is answered.
   async #hear(rev) {
     await Promise.race([this.answering, wait(ANSWER)]);
@@ -105,7 +110,7 @@ class ChatMessages extends HTMLElement {
     if (this.#syncing) return void (this.#again = true);
     this.#syncing = true;
     try {
-      const response = await fetch(`${this.dataset.updates}?after=${this.after}`, { headers: { "HX-Request": "true" } });
+      const response = await fetch(`${this.dataset.updates}?${new URLSearchParams(this.has)}`, { headers: { "HX-Request": "true" } });
       if (response.redirected || response.status === 404) return lookAgain();
       if (response.ok) this.merge(await response.text());
     } catch {

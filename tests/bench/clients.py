@@ -121,7 +121,7 @@ class Page:
         await self.ended.wait()  # it says at once that it has more than nothing
         self.ended.clear()
         if self.plan.text:  # whoever asks has a page, and knows what it shows
-            await self.fetch(f"/chats/{self.chat}/messages/?after={self.after}")
+            await self.fetch(f"/chats/{self.chat}/messages/?after={self.after}&face={self.face}")
 
     async def subscribe(self) -> None:
         place = {"rev": 0, "list": 0, "message": self.message, "after": self.seq}
@@ -157,11 +157,11 @@ class Page:
             return
         await self.answered.wait()  # as the page does: news of what it sent is old when that is answered
         if frame["rev"] > self.rev:
-            await self.fetch(f"/chats/{self.chat}/messages/?after={self.after}")
+            await self.fetch(f"/chats/{self.chat}/messages/?after={self.after}&face={self.face}")
 
     async def on_end(self, frame: dict) -> None:
-        self.ended.set()
         await self.on_rev(frame)
+        self.ended.set()
 
     async def on_list(self, frame: dict) -> None:
         if self.plan.pages:

@@ -90,6 +90,24 @@ def test_the_present_session_is_marked_and_the_keyboard_walks_through(page, pers
     expect(button(page, "Switch session")).to_be_focused()
 
 
+def test_opened_it_shows_what_has_come_since_the_page_and_the_focus_stays(page, person):
+    expect(switcher(page)).not_to_contain_text("Made elsewhere")
+    person.chat("Made elsewhere")
+    button(page, "Switch session").click()
+    expect(switcher(page)).to_contain_text("Made elsewhere")
+    expect(switcher(page).locator("[aria-current=page]")).to_be_focused()
+    expect(switcher(page).get_by_role("link")).to_have_count(4)
+
+
+def test_a_reply_brings_the_header_again_only_where_it_shows_something_else(page, talk):
+    page.locator("#chat-header").evaluate("(header) => (header.dataset.there = 'since the page')")
+    say(page, "recall")
+    expect(text_of(answers(page).last)).to_have_text("You told me: the train at 7:42.")
+    expect(page.locator("#chat-header")).to_have_attribute("data-there", "since the page")
+    talk.do("rename", title="Travel")
+    expect(heading(page)).to_have_text("Travel")
+
+
 def test_a_dialog_from_the_switcher_gives_the_focus_back_to_its_button(page):
     button(page, "Switch session").click()
     switcher(page).get_by_role("link", name="New session…").click()
