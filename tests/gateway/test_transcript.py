@@ -12,6 +12,7 @@ from tests.viewer import Viewer, staying
 from . import rpc
 from .test_app import RECALL
 from .test_gateway_facts import ask
+from .test_managed import elsewhere, manage
 
 WITHIN = 5.0  # seconds, from the moment it was typed: as promised
 A_WHILE = 60.0
@@ -196,3 +197,23 @@ def test_the_main_session_is_followed_by_its_full_key(openclaw, server, ada):
         rpc.say(openclaw, "main", f"remember: {word}2")
         page.shows(f"remember: {word}2", within=WITHIN)
         page.shows(f"Noted: {word}2.")
+
+
+def test_what_is_said_in_an_adopted_session_is_on_its_open_page_within_seconds(openclaw, server, ada):
+    key = f"agent:main:discord:channel:{uuid.uuid4().hex[:8]}"
+    elsewhere(openclaw, key, "remember: teal")
+    manage(server, "sessions", "adopt", "--user", "ada", key)
+    chat = ada.talk(uuid.UUID(server.rows("select id from sessions_core_chat")[0]["id"]))
+    page = Page(chat)
+    with staying(page):
+        opened(page)
+        rpc.say(openclaw, key, "remember: amber")
+        page.shows("remember: amber", within=WITHIN)
+        page.shows("Noted: amber.")
+        chat.say(RECALL)
+        assert "teal; amber" in chat.reply(3, timeout=120)
+        time.sleep(4)  # in which nothing must be doubled
+    assert [row[2] for row in rows(chat)] == [
+        *("remember: teal", "Noted: teal.", "remember: amber", "Noted: amber.", RECALL),
+        "Facts: teal; amber. I saw 3 user and 2 assistant turns.",
+    ]
