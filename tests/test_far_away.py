@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sessions_core import gateway as wire
-from sessions_core.gateway import _kept_alive, tools
+from sessions_core.gateway import connection, tools
 from tests.certificates import Authority
 from tests.fake_gateway import MODELS, TOOLS, FakeGateway, answer, status
 
@@ -126,7 +126,7 @@ def test_nothing_we_send_says_that_we_ask_for_somebody_else(fake_gateway, settin
 
 
 def test_a_connection_that_died_without_a_word_is_found_by_the_system_within_minutes():
-    with _kept_alive((socket.AF_INET, socket.SOCK_STREAM, 0, "", ())) as made:
+    with connection.kept_alive((socket.AF_INET, socket.SOCK_STREAM, 0, "", ())) as made:
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         idle, pause, tries = (
             made.getsockopt(socket.IPPROTO_TCP, option)
