@@ -7,10 +7,11 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
+from sessions_core.errors import Refusal
 from sessions_core.models import Chat, Message
 
 from .requests import Request
-from .views import done, own_chat, place, show
+from .views import done, own_chat, place, refused, show
 
 
 @login_required
@@ -23,14 +24,23 @@ def queue(request: Request, pk: uuid.UUID) -> HttpResponse:
     if cancelled := request.POST.get("cancel", ""):
         chat.cancel_queued(get_object_or_404(chat.messages.all(), pk=place(cancelled)))
     elif "resume" in request.POST:
+        return resume(request, chat)
+    return done(request, chat)
+
+
+def resume(request: Request, chat: Chat) -> HttpResponse:
+    try:
         chat.resume_queue()
+    except Refusal as refusal:
+        return refused(request, chat, refusal, "")
     return done(request, chat)
 
 
 def take_back(request: Request, chat: Chat, message: Message) -> HttpResponse:
     """Its text for the box; nothing when it has been sent already."""
-    if not chat.cancel_queued(message):
+    text = chat.take_back(message)
+    if text is None:
         return done(request, chat)
     if request.htmx:
-        return HttpResponse(message.text, content_type="text/plain; charset=utf-8")
-    return show(request, chat, text=message.text)
+        return HttpResponse(text, content_type="text/plain; charset=utf-8")
+    return show(request, chat, text=text)

@@ -171,7 +171,7 @@ class NoSuchSession(Refusal):
 
     def __init__(self, key: str) -> None:
         super().__init__(
-            f"The gateway has no session {key} that can be made a chat. Its key is a whole one, such as "
+            f"The gateway has no session {key[:200]} that can be made a chat. Its key is a whole one, such as "
             "agent:main:telegram:direct:1; the agent's main session is opened under New session…"
         )
 

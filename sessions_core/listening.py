@@ -29,7 +29,7 @@ PAUSE = 1.0  # seconds between two looks at a chat
 OPENED = 5.0  # seconds between two looks because somebody opens it
 AGAIN = 10.0  # seconds until a look that met a running reply, whose end is told by the hub if nothing is lost
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds until a feed that broke off is opened again
-SOUND = 10.0  # seconds that a feed lasts which did not break off at once
+SOUND = 3.0  # seconds that a feed lasts which did not break off at once
 LEFT_ALONE = 300.0  # seconds that a gateway which does not offer this is not asked again
 
 

@@ -132,6 +132,16 @@ def test_after_a_failure_the_line_is_held_until_its_owner_says_go(chat):
     assert running(chat).parent.text == "two"
 
 
+def test_a_waiting_message_is_taken_back_into_the_draft_and_a_sent_one_not(chat):
+    sent, queued = chat.receive("one"), chat.receive("two")
+    chat.keep_draft("typed since")
+    for _ in range(2):  # an answer may be lost
+        assert chat.take_back(queued) == "two"
+    assert chat.take_back(sent) is None
+    assert chat.messages.get(pk=queued.pk).state == "cancelled"
+    assert type(chat).objects.get(pk=chat.pk).draft == "two\ntyped since"
+
+
 def test_a_waiting_message_can_be_cancelled_and_a_sent_one_not(chat):
     sent, queued = chat.receive("one"), chat.receive("two")
     assert chat.cancel_queued(queued)

@@ -3,9 +3,10 @@
 import uuid
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import OperationalError
 
-from sessions_core.models import Chat, Message, User
+from sessions_core.models import AgentGrant, Chat, Message, User
 
 pytestmark = pytest.mark.django_db
 
@@ -187,7 +188,19 @@ def test_a_waiting_message_comes_back_into_the_box_to_be_edited(client, chat):
     assert (answer.content, answer["Content-Type"]) == (b"three", "text/plain; charset=utf-8")
     assert not chat.messages.pending().exists()
     again = client.post(f"/chats/{chat.pk}/queue/", {"edit": three.pk}, headers=HTMX)
-    assert again.status_code == 204
+    assert again.content == b"three", "the first answer may not have arrived"
+    sent = chat.messages.get(text="one")
+    assert client.post(f"/chats/{chat.pk}/queue/", {"edit": sent.pk}, headers=HTMX).status_code == 204
+
+
+def test_what_was_held_is_not_sent_on_by_who_has_lost_the_right(client, chat):
+    send(client, chat, "one")
+    send(client, chat, "two")
+    chat.messages.running().get().settle("failed")
+    AgentGrant.objects.create(group=Group.objects.create(name="ops"), agent=chat.agent or "main")
+    answer = client.post(f"/chats/{chat.pk}/queue/", {"resume": 1}, headers=HTMX)
+    assert answer.status_code == 403 and "agent" in answer.content.decode()
+    assert chat.messages.get(text="two").state == "held"
 
 
 def test_a_retry_that_cannot_be_says_so(client, chat):

@@ -208,8 +208,9 @@ def _retry_after(value: str) -> float | None:
 
 
 def words_of(body: Any) -> str:
-    """What an error body says, at most 300 characters, without credentials."""
+    """What an error body says, at most 300 characters, without credentials; nothing where it is a proxy's page."""
     if isinstance(body, dict):
         body = body.get("error", body)
         body = (body.get("message") or body.get("detail") or "") if isinstance(body, dict) else body
-    return clean_text(redact(str(body or "")))[:300]
+    words = clean_text(redact(str(body or ""))).strip()
+    return "" if words.startswith("<") else words[:300]

@@ -96,6 +96,7 @@ class Chat(models.Model):
     promote = line.promote
     resume_queue = line.resume_queue
     cancel_queued = line.cancel_queued
+    take_back = line.take_back
     hold_queue = line.hold_queue
 
     # What is said anew.

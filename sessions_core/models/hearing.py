@@ -209,6 +209,7 @@ def fetch(chat: "Chat", reply: Message, entries: list[Entry], html: dict[str, Re
 
 
 def say_forgotten(chat: "Chat") -> None:
+    offer_no_more(chat)
     notice = Message(role=Message.Role.NOTICE, text=BEGAN_ANEW, parts=[{"offer": "remind"}])
     place(chat, notice, Message.State.SENT)
     chat.log("began anew on the gateway", By(None))
@@ -226,6 +227,11 @@ def text_of(entry: Entry) -> str:
 # --- what can be done about it
 
 
+def offer_no_more(chat: "Chat") -> None:
+    """What an earlier notice offers, a newer one offers too, or says that it is done."""
+    chat.messages.filter(role=Message.Role.NOTICE, text=BEGAN_ANEW).update(parts=[])
+
+
 def remind(chat: "Chat", by: By) -> bool:
     """Let the conversation of this chapter go along with the next message; False where there is none that would."""
     chat.check_right()
@@ -236,8 +242,7 @@ def remind(chat: "Chat", by: By) -> bool:
             heard = heard.filter(seq__lt=running.parent.seq if running.parent else running.seq)
         if not heard.filter(seq__isnull=False).update(key_number=CARRIED):
             return False
-        for notice in chat.messages.filter(role=Message.Role.NOTICE, text=BEGAN_ANEW).exclude(parts=[]):
-            Message.objects.filter(pk=notice.pk).update(parts=[])
-        place(chat, Message(role=Message.Role.NOTICE, text=REMINDED), Message.State.SENT)
+        offer_no_more(chat)
+        place(chat, Message(role=Message.Role.NOTICE, text=REMINDED, parts=[{"done": "remind"}]), Message.State.SENT)
         chat.log("reminded", by)
         return True

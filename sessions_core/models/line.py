@@ -56,6 +56,17 @@ def cancel_queued(chat: "Chat", message: Message) -> bool:
         return bool(waiting.update(state=Message.State.CANCELLED))
 
 
+def take_back(chat: "Chat", message: Message) -> str | None:
+    """Take a message out of the line and into the draft, so that it is nowhere lost; gives its text, again where it is
+    asked for again, because an answer may be lost. None when it has been sent."""
+    with chat.changing():
+        if chat.messages.pending().filter(pk=message.pk).update(state=Message.State.CANCELLED):
+            draft = "\n".join(filter(None, [message.text, chat.draft]))
+            type(chat).objects.filter(pk=chat.pk).update(draft=draft)
+    message.refresh_from_db(fields=["state"])
+    return message.text if message.state == Message.State.CANCELLED else None
+
+
 def hold_queue(chat: "Chat") -> None:
     """What waits in line is for the person to send on; nothing goes out by itself into what comes next."""
     chat.messages.filter(state=Message.State.QUEUED).update(state=Message.State.HELD)

@@ -238,6 +238,11 @@ class Message(models.Model):
         return [part for part in self.parts if isinstance(part, dict) and "offer" in part]
 
     @property
+    def settles(self) -> str:
+        """What a notice offers or says done, where one of before offers the same no more."""
+        return "remind" if any(part in ({"offer": "remind"}, {"done": "remind"}) for part in self.parts) else ""
+
+    @property
     def retryable(self) -> bool:
         return self.role == self.Role.ASSISTANT and self.state in ("failed", "interrupted", "stopped")
 
@@ -246,6 +251,7 @@ class Message(models.Model):
         """Whether asking again may repeat what the agent already did."""
         return kinds.configured().has_agents and self.error_code not in (
             "gateway_unreachable",
+            "gateway_down",
             "gateway_auth",
             "gateway_config",
             "rejected",

@@ -1,5 +1,7 @@
 // The message box: Enter sends, and what was sent stays in an outbox until the server has it.
 
+import { reason } from "./session-menus.js";
+
 const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; then the person decides
 const SIGNED_OUT = "You are signed out. Sign in in another tab, then send this again.";
 const STALE = "This page is too old to send from. Reload it; your text stays here.";
@@ -15,9 +17,16 @@ function uuid() {
 // A person's own, in a browser that others may use too.
 const mine = (what) => `${what}:${document.querySelector("chat-composer").dataset.user}`;
 
+// What there is no room for is sent all the same, and given back when it is refused.
+function putAside(place, what) {
+  try {
+    sessionStorage.setItem(place, JSON.stringify(what));
+  } catch {}
+}
+
 const outbox = {
   all: () => JSON.parse(sessionStorage.getItem(mine("outbox")) ?? "[]"),
-  keep: (entries) => sessionStorage.setItem(mine("outbox"), JSON.stringify(entries)),
+  keep: (entries) => putAside(mine("outbox"), entries),
   add: (entry) => outbox.keep([...outbox.all(), entry]),
   remove: (id) => outbox.keep(outbox.all().filter((entry) => entry.fields.client_id !== id)),
 };
@@ -37,12 +46,12 @@ class ChatComposer extends HTMLElement {
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.box.addEventListener("input", () => this.#typed());
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop(event));
-    document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
-      if (elt.matches("[data-gives-back]") && xhr.status === 200) this.#takeBack(xhr.responseText);
-    });
+    document.addEventListener("submit", (event) => event.target.matches("[data-gives-back]") && this.#takeOut(event));
+    document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt.matches("#stop, #queue form") && this.#say(reason(detail)));
     this.#restore();
     this.#keepDrafts();
     this.#grow();
+    this.#collect();
     for (const entry of outbox.all()) this.#queue(entry);
   }
 
@@ -54,7 +63,7 @@ class ChatComposer extends HTMLElement {
     addEventListener("pagehide", () => {
       const { value, defaultValue } = this.box;
       if (value === defaultValue) sessionStorage.removeItem(this.#place);
-      else sessionStorage.setItem(this.#place, JSON.stringify({ text: value, kept: defaultValue }));
+      else putAside(this.#place, { text: value, kept: defaultValue });
     });
   }
 
@@ -93,7 +102,7 @@ class ChatComposer extends HTMLElement {
     if (!text.trim()) return;
     const fields = { text, client_id: this.form.elements.client_id.value };
     if (this.form.elements.id) fields.id = this.form.elements.id.value;
-    const entry = { chat: this.form.dataset.chat, action: this.form.action, fields };
+    const entry = { chat: this.form.dataset.chat, place: this.#place, here: location.href, action: this.form.action, fields };
     outbox.add(entry);
     this.#sentSomething = true;
     this.form.elements.client_id.value = uuid();
@@ -165,14 +174,53 @@ class ChatComposer extends HTMLElement {
     outbox.remove(entry.fields.client_id);
     this.#stayNew();
     picture?.remove();
+    if (entry.place !== this.#place && entry.chat !== this.form.dataset.chat) return this.#setAside(words, entry);
     this.#takeBack(entry.fields.text);
     this.#say(words);
   }
 
+  // What was refused while another conversation is shown waits for its own; here is only said where it is.
+  #setAside(words, { place, here, fields: { text } }) {
+    const before = JSON.parse(sessionStorage.getItem(`refused:${place}`) ?? "[]");
+    putAside(`refused:${place}`, [...before, { text, words }]);
+    this.#say("A message in another session was not sent. ");
+    const link = document.createElement("a");
+    link.href = here;
+    link.textContent = "It is in the box there.";
+    this.error.append(link);
+  }
+
+  #collect() {
+    const place = `refused:${this.#place}`;
+    for (const { text, words } of JSON.parse(sessionStorage.getItem(place) ?? "[]").reverse()) {
+      this.#takeBack(text);
+      this.#say(words);
+    }
+    sessionStorage.removeItem(place);
+  }
+
+  // Asked for until it is answered: by then it is in no line any more.
+  async #takeOut(event) {
+    event.preventDefault();
+    const { target: form, submitter } = event;
+    const body = new URLSearchParams(new FormData(form, submitter));
+    submitter.disabled = true;
+    for (const pause of [...PAUSES, null]) {
+      const response = await fetch(form.action, { method: "POST", headers: { "HX-Request": "true" }, body }).catch(() => null);
+      if (response && response.status < 500 && !response.redirected) {
+        if (response.status === 200) this.#takeBack(await response.text());
+        return this.messages.sync();
+      }
+      if (pause) await wait(pause);
+    }
+    submitter.disabled = false;
+    this.#say("No connection. Try again in a moment; what was taken out of the line is in the box when you reload.");
+  }
+
   #takeBack(text) {
     this.box.value = [text, this.box.value].filter(Boolean).join("\n");
-    this.#grow();
     this.box.focus();
+    this.box.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   #offerAgain(entry, picture) {

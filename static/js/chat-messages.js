@@ -5,6 +5,8 @@ import { live } from "./socket.js";
 const NEAR_END = 80; // px
 const POLL = 2_000; // ms, when the socket does not come up
 const ANSWER = 1_000; // ms
+const FIRST_PAUSE = 1_000; // ms, before what could not be fetched is asked for again
+const LONGEST_PAUSE = 30_000;
 const RUNNING = ["waiting", "streaming"];
 
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -58,6 +60,7 @@ class ChatMessages extends HTMLElement {
   #pinned = true;
   #syncing = false;
   #again = false;
+  #misses = 0;
 
   connectedCallback() {
     this.#stand() || this.#scroll();
@@ -65,7 +68,7 @@ class ChatMessages extends HTMLElement {
     this.addEventListener("scroll", () => this.#look(), { passive: true });
     this.addEventListener("click", (event) => this.#turn(event));
     new ResizeObserver(() => this.#pinned && this.#scroll()).observe(this);
-    live.addEventListener("up", () => this.subscribe());
+    live.addEventListener("open", () => this.subscribe());
     live.addEventListener("list", () => document.body.dispatchEvent(new Event("list-changed")));
     live.addEventListener("signed-out", lookAgain);
     if (!this.dataset.chat) return;
@@ -112,9 +115,12 @@ class ChatMessages extends HTMLElement {
     try {
       const response = await fetch(`${this.dataset.updates}?${new URLSearchParams(this.has)}`, { headers: { "HX-Request": "true" } });
       if (response.redirected || response.status === 404) return lookAgain();
-      if (response.ok) this.merge(await response.text());
+      if (!response.ok) throw new Error(response.status);
+      this.merge(await response.text());
+      this.#misses = 0;
     } catch {
-      this.#again = false; // no network: the socket or the poll asks again
+      this.#again = false;
+      this.#later(); // the socket does not tell the same news twice
     } finally {
       this.#syncing = false;
       if (this.#again) {
@@ -122,6 +128,12 @@ class ChatMessages extends HTMLElement {
         this.sync();
       }
     }
+  }
+
+  #later() {
+    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#misses++);
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => this.sync(), pause * (0.5 + Math.random() / 2));
   }
 
   merge(html) {
@@ -159,6 +171,7 @@ class ChatMessages extends HTMLElement {
     if (present) present.replaceWith(element);
     else this.#insert(element);
     htmx.process(element);
+    this.#outdate(element);
     this.#announce(element, present);
     this.#begin(this.begun);
   }
@@ -171,6 +184,12 @@ class ChatMessages extends HTMLElement {
       const same = role === "user" || message.dataset.role === role;
       if (same && message.dataset.seq && place >= Number(replaces) && place < Number(seq)) message.remove();
     }
+  }
+
+  // What this offers, or says done, is offered by no notice before it any more.
+  #outdate({ id, dataset: { settles } }) {
+    if (!settles) return;
+    for (const before of this.querySelectorAll(`[data-settles=${settles}]:not(#${id}) .offers`)) before.remove();
   }
 
   // A rendering made before text that is on the page already does not take its place.

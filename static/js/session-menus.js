@@ -83,7 +83,7 @@ class RenameTitle extends HTMLElement {
 }
 
 // Why an action was refused, in the server's words; nothing when it was done.
-function reason({ successful, xhr }) {
+export function reason({ successful, xhr }) {
   if (successful) return "";
   if (xhr.getResponseHeader("Content-Type")?.startsWith("text/plain")) return xhr.responseText;
   return xhr.status ? `That did not work (${xhr.status}). Reload the page and try again.` : "No connection. Try again in a moment.";

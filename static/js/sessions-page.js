@@ -7,7 +7,7 @@ class SessionsTable extends HTMLElement {
 
   connectedCallback() {
     this.filter = document.getElementById("filter");
-    live.addEventListener("up", () => live.say({ type: "sub", chat: "", rev: 0, list: Number(this.dataset.list), message: 0, after: 0 }));
+    live.addEventListener("open", () => live.say({ type: "sub", chat: "", rev: 0, list: Number(this.dataset.list), message: 0, after: 0 }));
     live.addEventListener("list", ({ detail }) => this.#changed(detail.rev));
     live.addEventListener("signed-out", () => setTimeout(() => location.reload(), 1000));
     if (!this.filter) return;

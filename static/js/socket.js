@@ -16,6 +16,7 @@ class Live extends EventTarget {
   #unacked = 0;
   #timers = {};
   #over = false;
+  #answering = false;
 
   open() {
     this.#connect();
@@ -42,7 +43,15 @@ class Live extends EventTarget {
     socket.onclose = (event) => socket === this.#socket && this.#closed(event.code);
   }
 
+  // The server may open it only to say why it closes it: what counts is that it answers.
   #opened() {
+    this.#answering = false;
+    this.#tell("open");
+    this.#ping();
+  }
+
+  #answered() {
+    this.#answering = true;
     this.#failures = 0;
     clearTimeout(this.#timers.down);
     this.#timers.down = null;
@@ -51,6 +60,7 @@ class Live extends EventTarget {
 
   #hear(frame) {
     clearTimeout(this.#timers.pong);
+    if (!this.#answering && frame.type !== "bye") this.#answered();
     if (frame.type === "delta") this.#count(frame);
     this.#tell(frame.type, frame);
   }

@@ -141,6 +141,15 @@ def test_text_the_server_refuses_stays_in_the_box_with_the_reason(person, talk, 
     expect(text_of(answers(page).last)).to_contain_text("You said: Short")
 
 
+def test_more_than_the_browser_can_put_aside_is_refused_in_words_and_stays(page):
+    # Not shown: to lay it out takes the browser minutes.
+    box(page).evaluate(
+        "(box) => (box.style.display = 'none', box.value = 'x'.repeat(6_000_000), box.form.requestSubmit())"
+    )
+    expect(page.locator("#composer-error")).not_to_be_empty()
+    assert page.locator("#composer textarea").evaluate("(box) => box.value.length") == 6_000_000
+
+
 def test_what_was_typed_is_shown_as_it_is(page, talk):
     text = "<b>not bold</b> *nor this*\n\n  - an  item\n<script>alert(1)</script>"
     say(page, text)

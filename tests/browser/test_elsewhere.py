@@ -37,8 +37,16 @@ def test_it_appears_marked_and_the_agent_can_be_reminded(own_app, visit):
     gateway.transcripts[key].append(typed("Hi"))
     expect(questions(page)).to_have_count(3)
     expect(remind).to_be_visible()
+    other = page.context.new_page()
+    other.goto(address_of(talk))
+    gateway.transcripts[key] = [was_reset(), was_reset()]
+    for one in (page, other):  # forgotten again, it is offered once
+        expect(one.locator(NOTICES)).to_have_count(2)
+        expect(button(one.locator(NOTICES), "Remind it")).to_have_count(1)
     remind.click()
-    expect(remind).to_have_count(0)
+    for one in (page, other):
+        expect(one.locator(NOTICES)).to_have_count(3)
+        expect(button(one.locator(NOTICES), "Remind it")).to_have_count(0)
     expect(page.locator(NOTICES).last).to_contain_text("goes along with your next message")
     say(page, "Really?")
     expect(answers(page)).to_have_count(3)

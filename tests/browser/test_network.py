@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import copied, running_app
 from tests.browser.screen import address_of, answers, expect_state, start_chat, text_of
 from tests.chaos_proxy import ChaosProxy
 
@@ -85,3 +86,24 @@ def test_after_an_hours_sleep_the_page_comes_back_as_soon_as_it_is_looked_at(pag
     page.clock.resume()
     expect(text_of(answers(page))).to_have_text("Before. Between. After.")
     expect_state(answers(page), "done")
+
+
+def test_what_could_not_be_fetched_once_is_fetched_later(page, reply):
+    page.clock.resume()
+    page.route("**/messages/?*", lambda route: route.fulfill(status=503), times=2)
+    reply.rest()
+    expect_state(answers(page), "done")
+
+
+def test_a_page_more_than_may_be_open_says_so_and_looks_for_news(app, tmp_path, visit):
+    with running_app(copied(app, tmp_path), SOCKETS_PER_USER="1") as small:
+        ada = small.server.first_account()
+        talk = start_chat(ada)
+        talk.reply()
+        first = visit(ada, address_of(talk), server=small.server)
+        expect(answers(first)).to_have_count(1)
+        page = visit(ada, address_of(talk), server=small.server)
+        expect(page.get_by_text(LINE)).to_be_visible()
+        talk.say("And then?")
+        expect(answers(page)).to_have_count(2)
+        expect_state(answers(page).last, "done")

@@ -9,6 +9,7 @@ from tests.browser.conftest import copied, running_app
 from tests.browser.screen import (
     address_of,
     answers,
+    at,
     box,
     button,
     expect_state,
@@ -135,6 +136,62 @@ def test_a_waiting_message_can_be_edited(page, talk, reply, gateway):
     reply.rest()
     expect(text_of(answers(page).last)).to_contain_text("You said: And then?")
     assert gateway.turns[talk.key] == ["What is new?", "And then?"]
+
+
+def test_what_is_edited_is_there_though_its_first_answer_is_lost(page, talk):
+    say(page, "And than?")
+    expect(waiting(page)).to_have_count(1)
+    lost = []
+
+    def lose(route):
+        lost.append(route.fetch())  # the server has done it
+        route.abort()
+
+    page.route("**/queue/", lose, times=1)
+    button(waiting(page), "Edit").click()
+    expect(box(page)).to_have_value("And than?")
+    expect(waiting(page)).to_have_count(0)
+    assert lost
+
+
+def test_what_is_edited_and_left_is_in_the_box_later_and_elsewhere(page, person, talk, visit):
+    say(page, "And than?")
+    button(waiting(page), "Edit").click()
+    expect(box(page)).to_have_value("And than?")
+    page.close()
+    expect(box(visit(person, address_of(talk)))).to_have_value("And than?")
+
+
+def test_an_action_that_fails_says_so(page):
+    page.route("**/stop/", lambda route: route.abort())
+    by_button(page)
+    expect(page.get_by_role("alert")).to_contain_text("No connection")
+    page.unroute("**/stop/")
+    by_button(page)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect_state(answers(page), "stopped")
+
+
+def test_what_is_refused_after_its_page_was_left_is_in_the_box_of_its_own_session(page, person, talk, visit):
+    other = person.chat("Something else")
+    for number in range(2, 7):
+        say(page, f"Number {number}")
+    expect(waiting(page)).to_have_count(5)
+    page.route("**/messages/", lambda route: route.abort())
+    say(page, "For here only")
+    expect(box(page)).to_have_value("")
+    page.goto(address_of(other))
+    page.unroute("**/messages/")
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("A message in another session was not sent.")
+    expect(box(page)).to_have_value("")
+    page.get_by_role("alert").get_by_role("link").click()
+    expect(page).to_have_url(at(talk))
+    expect(box(page)).to_have_value("For here only")
+    expect(page.get_by_role("alert")).to_contain_text("5 messages are waiting already")
+    page.reload()
+    expect(box(page)).to_have_value("For here only")
+    assert [reply["text"] for reply in other.replies] == [other.reply()]
 
 
 def test_a_waiting_message_shows_in_the_other_tab(page, talk):

@@ -18,11 +18,11 @@ from tests.server import Talk
 
 @pytest.mark.parametrize(("redis_too", "most"), [(True, 0.5), (False, 1.5)], ids=["redis", "alone"])
 def test_stop_through_another_process_closes_the_stream_soon(
-    make_cluster, redis, gateway, figures, scale, redis_too, most
+    make_cluster, redis, room, gateway, figures, scale, redis_too, most
 ):
     """L9, R48–49: stop"""
     stops = scale(6, 60)
-    cluster = make_cluster(**({"REDIS_URL": redis.url} if redis_too else {}))
+    cluster = make_cluster(**room, **({"REDIS_URL": redis.url} if redis_too else {}))
     pages_process, _ = cluster.pages(), cluster.relay()
     ada = pages_process.first_account()
     gateway.script(None, counting_until(threading.Event()))
@@ -144,7 +144,7 @@ def pair(chat: Talk) -> tuple[str, str]:
 
 def test_several_relays_claim_each_reply_once(with_redis, gateway, figures, scale):
     """L15: claims"""
-    replies, at_once = scale(60, 2000), 60
+    replies, at_once = scale(60, 2040), 60
     pages_process = with_redis.pages()
     for _ in range(scale(2, 4)):
         with_redis.relay()
