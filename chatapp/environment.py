@@ -52,6 +52,9 @@ def generated(path: Path) -> str:
             file.write(get_random_secret_key())
     except FileExistsError:
         pass
+    except OSError as error:
+        path.unlink(missing_ok=True)  # an empty one would be taken for the secret by the next start
+        refuse(f"{path} cannot be written ({error.strerror}). Make room on its disk, or set WEBCHAT_DATA to another.")
     return path.read_text().strip()
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 log = logging.getLogger(__name__)
 
+AWAY = (OperationalError, InterfaceError)
 BUSY = "The database is busy and nothing was changed. Try again in a moment."
 
 POLICY = "; ".join(
@@ -54,17 +55,15 @@ def ask_for_patience(get_response: Handler) -> Handler:
         return get_response(request)
 
     def busy(request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, OperationalError | InterfaceError):
-            return None
-        log.warning("%s %s could not use the database: %s", request.method, request.path, error)
-        return busy_page(request)
+        return busy_page(request, error) if isinstance(error, AWAY) else None
 
     middleware.process_exception = busy  # type: ignore[attr-defined]
     return middleware
 
 
-def busy_page(request: HttpRequest) -> HttpResponse:
+def busy_page(request: HttpRequest, error: Exception) -> HttpResponse:
     """In the page's own words where a script asked, which shows them beside what it sent."""
+    log.warning("%s %s could not use the database: %s", request.method, request.path, error)
     wants_page = "text/html" in request.headers.get("Accept", "") and "HX-Request" not in request.headers
     page = render(None, "503.html", {"words": BUSY}) if wants_page else HttpResponse(BUSY, content_type="text/plain")
     page.status_code, page["Retry-After"] = 503, "2"
@@ -73,7 +72,10 @@ def busy_page(request: HttpRequest) -> HttpResponse:
 
 def use_own_time_zone(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponse:
-        name = getattr(request.user, "time_zone", "") or request.COOKIES.get("zone", "")
+        try:
+            name = getattr(request.user, "time_zone", "") or request.COOKIES.get("zone", "")
+        except AWAY as error:  # the first to ask who it is, before any view
+            return busy_page(request, error)
         with timezone.override(zone(name)):
             return get_response(request)
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -14,6 +14,8 @@ from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from sessions_core import health
+
 KEPT_COPIES = 5
 UNUSED = ["htm*-4.js", "htm*-4.min.js", "hx-*.js"]  # of django-htmx: compressing them takes seconds
 
@@ -22,10 +24,8 @@ Say = Callable[[str], None]
 
 def database(say: Say) -> None:
     """Migrate, after copying a SQLite database aside; refuse a database of a newer release."""
-    try:
+    with in_a_sentence("The database cannot be opened"):
         connection.ensure_connection()
-    except OperationalError as error:
-        raise CommandError(f"The database cannot be opened: {error}") from None
     if connection.vendor == "sqlite":
         check_wal()
     executor = MigrationExecutor(connection)
@@ -36,6 +36,16 @@ def database(say: Say) -> None:
             copy_aside(say)
         say("Preparing the database …")
         call_command("migrate", verbosity=0, interactive=False)
+
+
+@contextmanager
+def in_a_sentence(what: str) -> Iterator[None]:
+    """What the database or the disk refuses is for whoever starts this to mend; a traceback would bury it."""
+    try:
+        yield
+    except (OperationalError, OSError) as error:
+        full = [check.says for check in health.disk() if check.state == "dead"]
+        raise CommandError(full[0] if full else f"{what}: {error}") from None
 
 
 def check_wal() -> None:

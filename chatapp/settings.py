@@ -169,7 +169,10 @@ SQLITE_OPTIONS = {
 }
 POSTGRESQL_OPTIONS = {
     # There are more threads than connections they may take, so these are pooled, not kept by thread.
-    "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
+    # Attempts to connect are a second apart and given up soon, so that the next request makes new ones: left to itself
+    # the pool waits twice as long after each, and the app would be away for as long again as the database was.
+    "pool": {"min_size": 1, "max_size": 20, "timeout": 3, "reconnect_timeout": 2},
+    "connect_timeout": 5,
     # No transaction of ours waits for anything: one that idles belongs to a process that is suspended or lost.
     "options": "-c statement_timeout=10s -c idle_in_transaction_session_timeout=5s",
 }

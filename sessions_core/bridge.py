@@ -135,14 +135,15 @@ class Bridge:
         """Until the connection breaks, or nothing comes for so long that it must be dead: the pings are answered."""
         self.changed.set()
         following = asyncio.create_task(self.follow(pubsub))
+        following.add_done_callback(lambda task: task.cancelled() or task.exception())  # or asyncio logs it as lost
         try:
             while True:
                 async with asyncio.timeout(SILENCE):
                     message = await pubsub.get_message(timeout=None)
                 self.up = True
                 self.take(message)
-                if following.done():
-                    following.result()
+                if following.done():  # on a connection closed under it, Redis's client fails with errors of any kind
+                    raise ConnectionError(f"no more questions: {following.exception()}")
         finally:
             following.cancel()
 

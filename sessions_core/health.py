@@ -1,13 +1,17 @@
 """Whether this installation can do its work; each answer in a sentence for whoever runs it."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from .models import Process
+
+FULL, LOW = 10**6, 10**8  # bytes that are free
 
 _migrated = False  # never undone while a process runs
 
@@ -24,18 +28,34 @@ def checks() -> list[Check]:
     try:
         return list(look())
     except DatabaseError as error:
-        return [Check("database", "dead", f"The database does not answer: {str(error).strip().splitlines()[0]}")]
+        said = str(error).strip().splitlines()[0]
+        return [Check("database", "dead", f"The database does not answer: {said}"), *disk()]
 
 
 def look() -> Iterator[Check]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     yield Check("database", "ok")
+    yield from disk()
     yield migrations()
     alive = list(Process.objects.alive())
     yield relay(alive)
     yield redis(alive)
     yield gateway(alive)
+
+
+def disk() -> Iterator[Check]:
+    """Asked of the system: on a full disk SQLite goes on with what fits into the files it has, and little shows."""
+    if connection.vendor != "sqlite":
+        return
+    folder = Path(connection.settings_dict["NAME"]).parent
+    free = shutil.disk_usage(folder).free
+    if free < FULL:
+        yield Check("disk", "dead", f"The disk of {folder} is full. Make room on it.")
+    elif free < LOW:
+        yield Check("disk", "degraded", f"The disk of {folder} has only {free // 10**6} MB left. Make room on it.")
+    else:
+        yield Check("disk", "ok")
 
 
 def migrations() -> Check:

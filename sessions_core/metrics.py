@@ -31,7 +31,10 @@ class Rows(Collector):
         for state in UNFINISHED:
             messages.add_metric([state], found.get(state, 0))
         yield messages
-        yield GaugeMetricFamily("webchat_processes", "Processes that are there.", Process.objects.alive().count())
+        alive = list(Process.objects.alive())
+        yield GaugeMetricFamily("webchat_processes", "Processes that are there.", len(alive))
+        carrying = sum(process.relay for process in alive)
+        yield GaugeMetricFamily("webchat_relays", "Those of them that carry replies.", carrying)
 
 
 registry.register(Rows())

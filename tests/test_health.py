@@ -1,7 +1,9 @@
 """What operators and their programs are told about the installation."""
 
+import shutil
+
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from sessions_core import health
@@ -34,7 +36,8 @@ def test_alive_asks_nothing_of_the_database(client, django_assert_num_queries):
 
 def test_ready_with_a_database_and_a_relay(client):
     alive()
-    assert ready(client) == (200, dict.fromkeys(["database", "migrations", "relay", "redis", "gateway"], "ok"))
+    disk = ["disk"] if connection.vendor == "sqlite" else []
+    assert ready(client) == (200, dict.fromkeys(["database", *disk, "migrations", "relay", "redis", "gateway"], "ok"))
 
 
 def test_without_a_relay_no_reply_can_be_given(client):
@@ -77,6 +80,18 @@ def test_a_database_that_does_not_answer_is_said(client, monkeypatch):
     assert answer.json()["checks"]["database"]["says"] == "The database does not answer: the disk is gone"
 
 
+@pytest.mark.parametrize(("free", "state", "code"), [(0, "dead", 503), (50 * 10**6, "degraded", 200)])
+def test_a_disk_without_room_is_said_of_sqlite_only(client, monkeypatch, free, state, code):
+    alive()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12 - free, free))
+    answer = client.get("/readyz", headers=BEARER)
+    if connection.vendor == "sqlite":
+        disk = answer.json()["checks"]["disk"]
+        assert (answer.status_code, disk["state"]) == (code, state) and "Make room on it" in disk["says"]
+    else:
+        assert answer.status_code == 200 and "disk" not in answer.json()["checks"]
+
+
 def test_sentences_and_figures_are_for_operators_only(client):
     alive(trouble="gateway_auth")
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
@@ -95,6 +110,7 @@ def test_no_token_set_opens_nothing(client, settings):
 
 def test_metrics_tell_what_waits_and_runs(client):
     alive()
+    alive("two", relay=False)
     chat = Chat.objects.start(User.objects.create_user("ada"))
     chat.receive("one")
     chat.receive("two")
@@ -102,7 +118,8 @@ def test_metrics_tell_what_waits_and_runs(client):
     for line in (
         'webchat_messages{state="waiting"} 1.0',
         'webchat_messages{state="queued"} 1.0',
-        "webchat_processes 1.0",
+        "webchat_processes 2.0",
+        "webchat_relays 1.0",
         "webchat_sockets 0.0",
         "webchat_flush_seconds_count",
         "webchat_delta_lag_seconds_count",

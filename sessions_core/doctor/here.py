@@ -24,14 +24,25 @@ def database() -> Iterator[Finding]:
             cursor.execute("SELECT 1")
     except DatabaseError as error:
         yield bad("database", f"It does not answer: {first_line(error)}", "Check DATABASE_URL, and that it runs.")
+        yield from disk()
         return
     took = time.monotonic() - began
     yield (note if took > SLOW else ok)("database", f"{connection.display_name} answers in {took * 1000:.0f} ms.")
+    yield from disk()
     migrated = health.migrations()
     if migrated.state != "ok":
         yield bad("database", "It is of an older release.", "Start `manage.py serve` once: it updates the database.")
         return
     yield clock()
+
+
+def disk() -> Iterator[Finding]:
+    for check in health.disk():
+        says, _, remedy = check.says.partition(". ")
+        if check.state == "ok":
+            yield ok("disk", "There is room for more.")
+        else:
+            yield (bad if check.state == "dead" else note)("disk", f"{says}.", remedy)
 
 
 def first_line(error: Exception) -> str:

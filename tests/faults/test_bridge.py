@@ -145,6 +145,32 @@ def test_a_redis_that_falls_silent_is_noticed_and_events_come_back(server, monke
     run(scene())
 
 
+def test_a_stumble_of_redis_s_client_is_a_broken_connection_and_no_end(server, monkeypatch):
+    """After a process was suspended, its connection may be closed under what it just writes."""
+    monkeypatch.setattr(bridge, "PING", 0.1)
+    monkeypatch.setattr(bridge, "SILENCE", 0.5)
+    follow, stumbled = bridge.Bridge.follow, []
+
+    async def stumbles_once(self, pubsub):
+        if self in stumbled:
+            await follow(self, pubsub)
+        stumbled.append(self)
+        raise AttributeError("'NoneType' object has no attribute 'writelines'")
+
+    monkeypatch.setattr(bridge.Bridge, "follow", stumbles_once)
+
+    async def scene():
+        async with Two(server.url) as two:
+            await asyncio.sleep(0.7)
+            await until(lambda: two.here.bridge.up and two.there.bridge.up)
+            await two.listen(CHAT)
+            two.here.publish(CHAT, {"n": 1})
+            await until(lambda: two.heard_there)
+
+    run(scene())
+    assert len(stumbled) > 1
+
+
 def test_a_command_without_a_loop_is_heard(server):
     async def scene():
         async with Two(server.url) as two:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import httpx2
 import pytest
 
 from tests import postgres
@@ -78,6 +79,30 @@ def test_postgresql_restarts_in_the_middle_of_a_reply(make_cluster, own_postgres
         for chat, viewer in zip(chats, viewers, strict=True):
             wait_until(lambda chat=chat, viewer=viewer: chat.replies[-1]["id"] in viewer.final)
     assert len(gateway.requests) == 4
+
+
+OUTAGE = 37  # seconds: a pool that waits twice as long from attempt to attempt next tries at about 63
+
+
+def test_the_end_of_a_long_outage_is_noticed_soon(make_cluster, own_postgres, redis, gateway):
+    """And while it lasts, whoever asks is told so soon."""
+    cluster = make_cluster(DATABASE_URL=new_database(own_postgres.url), REDIS_URL=redis.url)
+    cluster.database = cluster.env["DATABASE_URL"]
+    pages, _ = cluster.pages(), cluster.relay()
+    ada = pages.first_account()
+    chat = ada.chat("Before")
+    assert chat.reply()
+    own_postgres.stop()
+    away_until = time.monotonic() + OUTAGE
+    for _ in range(3):
+        page, ready = ada.get("/chat/", accept="text/html"), httpx2.get(f"{pages.url}/readyz", timeout=30)
+        assert (page.status_code, ready.status_code) == (503, 503) and "Try again in a moment" in page.text
+        assert page.elapsed.total_seconds() < 8 and ready.elapsed.total_seconds() < 8
+    time.sleep(away_until - time.monotonic())
+    own_postgres.start()
+    wait_until(lambda: httpx2.get(f"{pages.url}/readyz", timeout=30).is_success, 15)
+    chat.insist("After", 15)
+    assert chat.reply(2, timeout=15)
 
 
 def test_commits_whose_answer_is_lost_are_neither_lost_nor_doubled(make_cluster, database, proxied, redis, gateway):

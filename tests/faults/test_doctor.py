@@ -20,6 +20,7 @@ def test_all_is_well(server, gateway):
     code, found, _ = doctor(server)
     proven = [
         "database",
+        "disk",
         "clock",
         "relay",
         "pages",

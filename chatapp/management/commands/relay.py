@@ -26,7 +26,8 @@ class Command(BaseCommand):
         if drain < 0:
             raise CommandError("--drain is a number of seconds from 0 on.")
         checks.refuse_unsafe()
-        prepare.database(self.say)
+        with prepare.in_a_sentence("It cannot start"):
+            prepare.database(self.say)
         connections.close_all()
         if metrics_port is not None:
             serve_metrics(metrics_port)
@@ -39,7 +40,8 @@ class Command(BaseCommand):
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stopping.set)
         service = Service(self.say)
-        await service.begin()
+        with prepare.in_a_sentence("It cannot start"):
+            await service.begin()
         self.say(f"The relay works on {connection.vendor}. Ctrl-C stops it.")
         await stopping.wait()
         await service.end(drain)

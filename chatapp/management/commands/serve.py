@@ -34,17 +34,19 @@ class Command(BaseCommand):
             settings.ALLOWED_HOSTS += [socket.gethostname(), f"{socket.gethostname()}.local"]
         elif host not in settings.ALLOWED_HOSTS:
             settings.ALLOWED_HOSTS.append(f"[{host}]" if ":" in host else host)
-        prepare.database(self.say)
-        prepare.static_files(self.say)
-        first_link = None if User.objects.exists() else links.first_account_path()
+        with prepare.in_a_sentence("It cannot start"):
+            prepare.database(self.say)
+            prepare.static_files(self.say)
+            first_link = None if User.objects.exists() else links.first_account_path()
         connections.close_all()
         self.address = settings.PUBLIC_URL or address_of(bound, host)
         server = WebServer(import_string(settings.ASGI_APPLICATION), bound)
         service = Service(self.say, pages=True, relay=not no_relay)
 
         async def begin() -> None:
-            await service.begin()
-            self.announce(service, first_link)
+            with prepare.in_a_sentence("It cannot start"):
+                await service.begin()
+                self.announce(service, first_link)
 
         server.run(begin, partial(service.end, settings.SERVE_DRAIN_SECONDS))
         self.say("Stopped.")

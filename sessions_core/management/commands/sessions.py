@@ -4,10 +4,11 @@ from typing import Any
 
 import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, ProgrammingError, transaction
+from django.db import transaction
 
 from sessions_core import errors, export, retention
 from sessions_core.management.asking import READING, VERBS
+from sessions_core.management.reaching import a_ready_database
 from sessions_core.management.telling import (
     as_columns,
     as_found,
@@ -54,14 +55,13 @@ class Command(BaseCommand):
     def handle(self, *, verb: str, user: str | None, json: bool, dry_run: bool = False, **options: Any) -> None:
         self.verb, self.json, self.dry_run = verb, json, dry_run
         try:
-            self.user = self.account(user) if user else None
-            self.do(self.do_one if verb in ACTS else getattr(self, f"do_{verb}"), options)
+            with a_ready_database():
+                self.user = self.account(user) if user else None
+                self.do(self.do_one if verb in ACTS else getattr(self, f"do_{verb}"), options)
         except errors.SharedByAll as refusal:
             raise CommandError(f"{printable(str(refusal))} --yes confirms it.") from None
         except errors.Refusal as refusal:
             raise CommandError(printable(str(refusal))) from None
-        except (OperationalError, ProgrammingError) as error:
-            raise CommandError(f"The database is not ready ({error}). Start `manage.py serve` once.") from None
 
     def do(self, act: Any, options: dict[str, Any]) -> None:
         """A dry run does all of it and takes it back."""

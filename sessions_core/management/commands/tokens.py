@@ -2,9 +2,9 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, ProgrammingError
 
 from sessions_core.errors import Refusal
+from sessions_core.management.reaching import a_ready_database
 from sessions_core.models import ApiToken, By, User
 
 BY = By(None, "cli")
@@ -26,11 +26,10 @@ class Command(BaseCommand):
 
     def handle(self, *, verb: str, user: str, **options: Any) -> None:
         try:
-            getattr(self, verb)(owner=self.named(user), **options)
+            with a_ready_database():
+                getattr(self, verb)(owner=self.named(user), **options)
         except Refusal as refusal:
             raise CommandError(str(refusal)) from None
-        except (OperationalError, ProgrammingError) as error:
-            raise CommandError(f"The database is not ready ({error}). Start `manage.py serve` once.") from None
 
     def list(self, *, owner: User, json: bool, **_: Any) -> None:
         tokens = owner.api_tokens.recent()

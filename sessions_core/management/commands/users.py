@@ -3,9 +3,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, ProgrammingError
 
 from sessions_core import links
+from sessions_core.management.reaching import a_ready_database
 from sessions_core.models import User
 
 
@@ -25,10 +25,8 @@ class Command(BaseCommand):
         listing.add_argument("--json", action="store_true", help="For machines.")
 
     def handle(self, *, verb: str, **options: Any) -> None:
-        try:
+        with a_ready_database():
             getattr(self, verb.replace("-", "_"))(**options)
-        except (OperationalError, ProgrammingError) as error:
-            raise CommandError(f"The database is not ready ({error}). Start `manage.py serve` once.") from None
 
     def invite(self, *, name: str, admin: bool, **_: Any) -> None:
         try:
