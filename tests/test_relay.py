@@ -15,7 +15,7 @@ from sessions_core.gateway import Gateway
 from sessions_core.hub import Hub, hub
 from sessions_core.models import Chat, Delta, Message, User
 from sessions_core.models.message import MessageQuerySet
-from sessions_core.relay import Relay, carrying
+from sessions_core.relay import Relay, carrying, tidying
 from sessions_core.relay.running import Running
 from sessions_core.relay.tidying import ENDS_PER_TURN, interrupt_others, reap
 from tests.fake_gateway import (
@@ -362,6 +362,26 @@ def test_a_lease_renewed_since_it_was_found_to_be_over_keeps_the_reply_alive(cha
     assert not reply.interrupt(orphaned=True)
     Message.objects.filter(pk=reply.pk).update(lease_until="2020-01-01T00:00Z")
     assert reply.interrupt(orphaned=True)
+
+
+def test_many_replies_of_a_dead_process_are_ended_turn_by_turn_without_a_pause(ada, monkeypatch):
+    for _ in range(5):
+        Chat.objects.start(ada).receive("Hello")
+    Message.objects.claim("dead", 5)
+    Message.objects.update(lease_until="2020-01-01T00:00Z")
+    monkeypatch.setattr(tidying, "ENDS_PER_TURN", 2)
+    monkeypatch.setattr(tidying, "REAP", 60.0)
+
+    async def scenario():
+        work = tidying.Tidying(())
+        reaping = asyncio.create_task(work.reap_for_ever())
+        async with asyncio.timeout(10):
+            while await db(Message.objects.running().exists)():
+                await asyncio.sleep(0.02)
+        reaping.cancel()
+        work.thread.end()
+
+    run(scenario())
 
 
 def test_a_process_does_not_take_its_own_running_replies_for_dead(chat):

@@ -31,7 +31,7 @@ def database() -> Iterator[Finding]:
     yield from disk()
     migrated = health.migrations()
     if migrated.state != "ok":
-        yield bad("database", "It is of an older release.", "Start `manage.py serve` once: it updates the database.")
+        yield bad("database", "It is empty, or of an older release.", "Start `manage.py serve` once.")
         return
     yield clock()
 

@@ -28,16 +28,19 @@ class Tidying:
     async def reap_for_ever(self) -> None:
         """A process that was suspended in the middle of a write still holds that row, and this waits for it."""
         while not self.over:
+            more = False
             with surviving("reaper"):
-                await self._reap()
-            await asyncio.sleep(REAP)
+                more = await self._reap()
+            if not more:
+                await asyncio.sleep(REAP)
 
-    async def _reap(self) -> None:
+    async def _reap(self) -> bool:
         try:
-            await self.thread.run(reap, list(self.running))
+            return await self.thread.run(reap, list(self.running))
         except (OperationalError, InterfaceError) as error:
             log.warning("What a dead process left was not reaped, again in %.0f s: %s", REAP, error)
             await self.thread.run(close_connection)
+            return False
 
     async def tidy_for_ever(self) -> None:
         await asyncio.sleep(TIDY_FIRST)
@@ -64,15 +67,17 @@ def interrupt_others(process: str) -> None:
                 reply.interrupt()
 
 
-def reap(alive: Collection[int] = ()) -> None:
-    """What a dead process left: replies to interrupt, stops nobody took, messages waiting behind nothing.
+def reap(alive: Collection[int] = ()) -> bool:
+    """What a dead process left: replies to interrupt, stops nobody took, messages waiting behind nothing. True when
+    there may be more of it than is done in one turn.
 
     What is `alive` here is spared even when its lease is over: the database was away, not this process.
     """
-    for reply in Message.objects.orphaned().exclude(pk__in=alive).select_related("chat")[:ENDS_PER_TURN]:
-        reply.interrupt(orphaned=True)
+    left = list(Message.objects.orphaned().exclude(pk__in=alive).select_related("chat")[:ENDS_PER_TURN])
+    ended = [reply.interrupt(orphaned=True) for reply in left]
     for reply in Message.objects.waiting().exclude(stop_requested_at=None).select_related("chat"):
         reply.settle(Message.State.STOPPED)
     for chat in Chat.objects.stranded():
         with chat.changing():
             chat.promote()
+    return sum(ended) == ENDS_PER_TURN
