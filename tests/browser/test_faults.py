@@ -114,7 +114,7 @@ def earlier_version(page):
 @pytest.mark.parametrize(
     ("code", "words", "name"),
     [
-        (503, "The gateway is starting or stopping.", ASK_AGAIN),
+        (503, "The gateway is starting or stopping.", "Try again"),
         (401, "The gateway refused our credentials", "Try again"),
         (500, "it may have seen your message", ASK_AGAIN),
     ],
