@@ -166,7 +166,7 @@ def test_an_earlier_release_is_followed_too(older, make_server):
         opened(page)
         rpc.say(older, chat.key, "remember: amber")
         page.shows("remember: amber", within=WITHIN)
-        page.shows("Noted:", "amber", "from the gateway")
+        page.shows("Noted: amber.", "from the gateway")
         chat.say("slow 300")
         wait_until(lambda: chat.replies[-1]["state"] == "streaming" and chat.replies[-1]["text"], 60)
         chat.do("stop")
