@@ -24,9 +24,15 @@ function putAside(place, what) {
   } catch {}
 }
 
+// A list that outlives the page.
+const kept = (name) => ({
+  all: () => JSON.parse(sessionStorage.getItem(mine(name)) ?? "[]"),
+  keep: (entries) => putAside(mine(name), entries),
+});
+
+const refused = kept("refused");
 const outbox = {
-  all: () => JSON.parse(sessionStorage.getItem(mine("outbox")) ?? "[]"),
-  keep: (entries) => putAside(mine("outbox"), entries),
+  ...kept("outbox"),
   add: (entry) => outbox.keep([...outbox.all(), entry]),
   remove: (id) => outbox.keep(outbox.all().filter((entry) => entry.fields.client_id !== id)),
 };
@@ -179,24 +185,34 @@ class ChatComposer extends HTMLElement {
     this.#say(words);
   }
 
-  // What was refused while another conversation is shown waits for its own; here is only said where it is.
+  // What was refused while another conversation is shown waits for its own.
   #setAside(words, { place, here, fields: { text } }) {
-    const before = JSON.parse(sessionStorage.getItem(`refused:${place}`) ?? "[]");
-    putAside(`refused:${place}`, [...before, { text, words }]);
-    this.#say("A message in another session was not sent. ");
-    const link = document.createElement("a");
-    link.href = here;
-    link.textContent = "It is in the box there.";
-    this.error.append(link);
+    refused.keep([...refused.all(), { place, here, text, words }]);
+    this.#tellOfOthers();
   }
 
   #collect() {
-    const place = `refused:${this.#place}`;
-    for (const { text, words } of JSON.parse(sessionStorage.getItem(place) ?? "[]").reverse()) {
+    const [here, elsewhere] = [true, false].map((own) => refused.all().filter(({ place }) => (place === this.#place) === own));
+    refused.keep(elsewhere);
+    if (elsewhere.length) this.#tellOfOthers();
+    for (const { text, words } of here.reverse()) {
       this.#takeBack(text);
       this.#say(words);
     }
-    sessionStorage.removeItem(place);
+  }
+
+  // Said on every page until it is collected where it belongs, or let go.
+  #tellOfOthers() {
+    const [first] = refused.all();
+    this.#say(first ? "A message in another session was not sent. " : "");
+    if (!first) return;
+    const link = Object.assign(document.createElement("a"), { href: first.here, textContent: "It is in the box there." });
+    const letGo = Object.assign(document.createElement("button"), { type: "button", textContent: "Discard it" });
+    letGo.onclick = () => {
+      refused.keep(refused.all().slice(1));
+      this.#tellOfOthers();
+    };
+    this.error.append(link, " ", letGo);
   }
 
   // Asked for until it is answered: by then it is in no line any more.

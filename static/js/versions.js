@@ -14,10 +14,16 @@ export function follow(link) {
   return way === "newest" ? comeBack(link.closest(".past")) : lookBack(link);
 }
 
+// What was fetched, and the message it is for, which may have been rendered anew meanwhile.
+async function fetchedFor(link, address) {
+  const { id } = link.closest(".message");
+  const element = await fetched(address);
+  return [element, document.getElementById(id)];
+}
+
 // What is looked back at stands before what goes on, and hides it (versions.css).
 async function lookBack(link) {
-  const message = link.closest(".message");
-  const past = await fetched(link.dataset.way);
+  const [past, message] = await fetchedFor(link, link.dataset.way);
   const instead = message.previousElementSibling === null && message.closest(".past");
   if (instead) instead.replaceWith(past);
   else message.before(past);
@@ -38,8 +44,7 @@ function focusIn(message, label) {
 }
 
 async function edit(link) {
-  const message = link.closest(".message");
-  const form = await fetched(link.href);
+  const [form, message] = await fetchedFor(link, link.href);
   if (message.querySelector("edit-message")) return;
   message.append(form);
   htmx.process(form);

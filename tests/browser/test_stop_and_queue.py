@@ -172,7 +172,9 @@ def test_an_action_that_fails_says_so(page):
     expect_state(answers(page), "stopped")
 
 
-def test_what_is_refused_after_its_page_was_left_is_in_the_box_of_its_own_session(page, person, talk, visit):
+@pytest.fixture
+def refused_elsewhere(page, person, talk):
+    """Another session, in which a message of the first is refused after that was left; what comes of it in the page."""
     other = person.chat("Something else")
     for number in range(2, 7):
         say(page, f"Number {number}")
@@ -182,6 +184,11 @@ def test_what_is_refused_after_its_page_was_left_is_in_the_box_of_its_own_sessio
     expect(box(page)).to_have_value("")
     page.goto(address_of(other))
     page.unroute("**/messages/")
+    expect(page.get_by_role("alert")).to_contain_text("A message in another session was not sent.")
+    return other
+
+
+def test_what_is_refused_after_its_page_was_left_is_in_the_box_of_its_own_session(page, talk, refused_elsewhere):
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("A message in another session was not sent.")
     expect(box(page)).to_have_value("")
@@ -191,7 +198,17 @@ def test_what_is_refused_after_its_page_was_left_is_in_the_box_of_its_own_sessio
     expect(page.get_by_role("alert")).to_contain_text("5 messages are waiting already")
     page.reload()
     expect(box(page)).to_have_value("For here only")
-    assert [reply["text"] for reply in other.replies] == [other.reply()]
+    expect(page.get_by_role("alert")).to_be_hidden()
+    assert [reply["text"] for reply in refused_elsewhere.replies] == [refused_elsewhere.reply()]
+
+
+def test_what_was_refused_elsewhere_can_be_discarded(page, talk, refused_elsewhere):
+    button(page.get_by_role("alert"), "Discard it").click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    page.goto(address_of(talk))
+    expect(waiting(page)).to_have_count(5)
+    expect(box(page)).to_have_value("")
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_waiting_message_shows_in_the_other_tab(page, talk):

@@ -87,6 +87,7 @@ def test_a_reply_is_regenerated_under_a_new_key_and_the_old_one_is_looked_back_a
     regenerate(page)
     expect(text_of(answers(page))).to_have_text("The second answer.")
     expect(answers(page)).to_contain_text("2/2")
+    expect_state(answers(page), "done")
     older(answers(page)).click()
     expect(past(page)).to_contain_text("The first answer.")
     expect(past(page)).to_contain_text(LINE)
@@ -98,6 +99,20 @@ def test_a_reply_is_regenerated_under_a_new_key_and_the_old_one_is_looked_back_a
     expect(text_of(answers(page).last)).to_contain_text("You said: And then?")
     assert sent(gateway, talk.key) == [["What is new?"]]
     assert sent(gateway, f"{talk.key}-c2") == [["What is new?"], ["And then?"]]
+
+
+def test_looking_back_goes_on_when_the_reply_ends_meanwhile(page, talk, gateway, held):
+    gateway.script(f"{talk.key}-c2", (reply := held("The second", " answer.")).steps, times=1)
+    regenerate(page)
+    reply.next()
+    expect(answers(page)).to_contain_text("2/2")
+    fetches = []
+    page.route("**/messages/?version=*", lambda route: fetches.append(route), times=1)
+    older(answers(page)).click()
+    reply.rest()
+    expect_state(answers(page), "done")
+    fetches.pop().continue_()
+    expect(past(page)).to_contain_text("The first answer.")
 
 
 def test_what_was_said_before_goes_along_and_what_was_replaced_does_not(page, talk, gateway):
