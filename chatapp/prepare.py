@@ -1,9 +1,11 @@
 """What a start does before the first page: database brought up to date, a copy kept, static files in place."""
 
+import ctypes
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -19,7 +21,21 @@ from sessions_core import health
 KEPT_COPIES = 5
 UNUSED = ["htm*-4.js", "htm*-4.min.js", "hx-*.js"]  # of django-htmx: compressing them takes seconds
 
+M_ARENA_MAX = -8  # of glibc's malloc.h
+ARENAS = 2
+
 Say = Callable[[str], None]
+
+
+def memory() -> None:
+    """Let all threads share two of malloc's arenas, before there are threads; MALLOC_ARENA_MAX says otherwise.
+
+    With one for each thread, up to eight a core, what one gives back is of no use to the next, and the process grows
+    for hours (docs/performance.md). Only glibc has arenas.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        with suppress(AttributeError, OSError, TypeError):
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
 def database(say: Say) -> None:

@@ -1,6 +1,10 @@
 """What a start does before the first page."""
 
+import os
+import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,46 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def quiet(line):
     pass
+
+
+THREADS = """
+import ctypes, sys, threading
+import django
+django.setup()
+from chatapp import prepare
+
+if sys.argv[1] == "prepared":
+    prepare.memory()
+together = threading.Barrier(8)
+def work():
+    together.wait()
+    mine = [bytearray(10_000) for _ in range(100)]
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+libc.fopen.argtypes = ctypes.c_char_p, ctypes.c_char_p
+libc.malloc_info.argtypes = ctypes.c_int, ctypes.c_void_p
+libc.malloc_info(0, libc.fopen(b"/dev/stdout", b"w"))
+libc.fflush(None)
+"""
+
+
+def arenas(how, **env):
+    env = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | env
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "-c", THREADS, how]
+    said = subprocess.run(command, env=env | settings, capture_output=True, text=True, check=True).stdout
+    return len(re.findall("<heap nr=", said))
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc has arenas")
+def test_threads_share_two_places_for_their_memory_unless_the_environment_says_otherwise():
+    assert arenas("prepared") <= prepare.ARENAS < arenas("as it is")
+    assert arenas("prepared", MALLOC_ARENA_MAX="3") == 3
 
 
 def test_a_database_of_a_newer_release_is_refused_in_a_sentence():

@@ -25,6 +25,7 @@ class Command(BaseCommand):
     def handle(self, *, drain: float, metrics_port: int | None, **options) -> None:
         if drain < 0:
             raise CommandError("--drain is a number of seconds from 0 on.")
+        prepare.memory()
         checks.refuse_unsafe()
         with prepare.in_a_sentence("It cannot start"):
             prepare.database(self.say)

@@ -28,6 +28,7 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, no_relay: bool, **options) -> None:
         from chatapp.server import WebServer, listen
 
+        prepare.memory()
         checks.refuse_unsafe(host)
         bound = listen(host, port)
         if host in WILDCARDS:
