@@ -1,4 +1,4 @@
-"""Sessions as files: taken along, and brought back."""
+"""What was said as text: one message to copy, sessions taken along as files and brought back."""
 
 import uuid
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_GET, require_POST
 
 from sessions_core import export
 from sessions_core.errors import BadImport, Refusal
@@ -16,7 +16,15 @@ from sessions_core.models import By, Chat
 
 from .managing import show
 from .requests import Request, acting
-from .views import address_of, own_chat
+from .views import address_of, own_chat, place
+
+
+@login_required
+@require_GET
+def source(request: Request, pk: uuid.UUID) -> HttpResponse:
+    """A message as it was written: what its page shows is rendered."""
+    message = get_object_or_404(own_chat(request, pk).messages, pk=place(request.GET.get("message", "")))
+    return HttpResponse(message.text, content_type="text/plain; charset=utf-8")
 
 
 @login_required

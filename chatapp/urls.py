@@ -39,6 +39,7 @@ urlpatterns = [
     path("chats/<uuid:pk>/draft/", finding.draft, name="draft"),
     path("chats/commands/", slash.commands, name="commands"),
     path("chats/<uuid:pk>/messages/", views.messages, name="messages"),
+    path("chats/<uuid:pk>/source/", files.source, name="source"),
     path("chats/<uuid:pk>/stop/", views.stop, name="stop"),
     path("chats/<uuid:pk>/retry/", versions.retry, name="retry"),
     path("chats/<uuid:pk>/regenerate/", versions.regenerate, name="regenerate"),

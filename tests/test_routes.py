@@ -27,7 +27,7 @@ OWN_PAGES = {
     "commands",
 }
 OF_A_CHAT = {
-    *("messages", "stop", "retry", "regenerate", "edit", "queue", "read"),
+    *("messages", "stop", "retry", "regenerate", "edit", "queue", "read", "source"),
     *("rename", "persist", "pin", "archive", "fork", "reset", "unreset", "remind", "delete", "menu", "draft"),
     *("export", "history"),
 }

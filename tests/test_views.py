@@ -140,8 +140,15 @@ def test_copying_a_reply_means_this_version_of_it(client, chat):
     chat.stop()
     Message.objects.filter(pk=new.pk).update(text="the later one")
     page = client.get(f"/chat/?session={chat.key}").content.decode()
-    assert f'data-from="#source-{new.pk}"' in page
-    assert f'<template id="source-{new.pk}">the later one</template>' in page
+    assert f'data-from="/chats/{chat.pk}/source/?message={new.pk}"' in page
+    answer = client.get(f"/chats/{chat.pk}/source/", {"message": new.pk})
+    assert answer["Content-Type"] == "text/plain; charset=utf-8" and answer.content == b"the later one"
+
+
+def test_a_message_of_another_chat_is_no_source(client, ada, chat):
+    message = Chat.objects.start(ada).receive("elsewhere")
+    for wanted in (message.pk, "x", ""):
+        assert client.get(f"/chats/{chat.pk}/source/", {"message": wanted}).status_code == 404
 
 
 def test_a_nul_in_an_address_is_just_unknown(client, chat):

@@ -8,35 +8,48 @@ class CopyButton extends HTMLElement {
   connectedCallback() {
     this.button = this.querySelector("button");
     this.button.hidden = false;
+    this.label = this.button.textContent;
     this.button.addEventListener("click", () => this.#copy());
+    if (this.dataset.from) for (const near of ["pointerenter", "focusin"]) this.addEventListener(near, () => this.#fetched().catch(() => {}));
   }
 
   get #text() {
     const { text, from } = this.dataset;
-    if (text) return text;
-    return from ? document.querySelector(from).content.textContent : this.closest("figure").querySelector("code").textContent;
+    if (from) return this.#fetched();
+    return Promise.resolve(text ?? this.closest("figure").querySelector("code").textContent);
+  }
+
+  // What the page shows rendered is asked for as it was written, when somebody comes near.
+  #fetched() {
+    this.fetching ??= fetch(this.dataset.from).then((response) => {
+      if (!response.ok || response.redirected) throw new Error(response.status);
+      return response.text();
+    });
+    this.fetching.catch(() => (this.fetching = null));
+    return this.fetching;
   }
 
   async #copy() {
-    const label = this.button.textContent;
-    const copied = await copy(this.#text);
+    const copied = await copy(this.#text).catch(() => false);
     this.button.textContent = copied ? "Copied" : "Not copied";
     this.toggleAttribute("data-copied", copied);
-    setTimeout(() => {
-      this.button.textContent = label;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.button.textContent = this.label;
       this.removeAttribute("data-copied");
     }, 1500);
   }
 }
 
-// The clipboard API exists on https and localhost only; elsewhere the old way still works.
+// The clipboard API exists on https and localhost only; elsewhere the old way still works. Takes a promise of text.
 async function copy(text) {
   try {
-    await navigator.clipboard.writeText(text);
+    const blob = text.then((words) => new Blob([words], { type: "text/plain" }));
+    await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
     return true;
   } catch {
     const area = document.createElement("textarea");
-    area.value = text;
+    area.value = await text;
     area.className = "visually-hidden";
     document.body.append(area);
     area.select();
