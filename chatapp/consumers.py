@@ -27,6 +27,7 @@ from . import standing
 from .doors import signed_in
 from .flow import Clogged, Flow, Pace
 from .following import Following, Gone
+from .middleware import AWAY
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,9 @@ class PageConsumer(AsyncWebsocketConsumer):
             await self.bye(GONE)
         except Clogged:
             await self.close(TOO_SLOW)
+        except AWAY as error:
+            log.warning("A socket ends while the database is away: %s", error)
+            await self.close(BROKEN)
         except Exception:
             log.exception("A socket failed")
             await self.close(BROKEN)

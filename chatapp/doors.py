@@ -1,5 +1,6 @@
 """ASGI middleware in front of Django and the socket: who is calling, from where, and how much they may send."""
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address, ip_network
@@ -13,6 +14,10 @@ from django.contrib.auth import get_user
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest, parse_cookie
 from django.http.request import split_domain_port, validate_host
+
+from .middleware import AWAY
+
+log = logging.getLogger(__name__)
 
 App = Callable[[dict, Callable, Callable], Awaitable[None]]
 IMPORT = "/chats/import/"  # the one address that takes a file
@@ -141,7 +146,11 @@ class SignedIn:
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         key = parse_cookie(header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME, "")
-        user = await database_sync_to_async(signed_in, thread_sensitive=False)(key)
+        try:
+            user = await database_sync_to_async(signed_in, thread_sensitive=False)(key)
+        except AWAY as error:
+            log.warning("A socket does not open while the database is away: %s", error)
+            user = None
         if user is not None:
             return await self.app(scope | {"user": user, "session_key": key}, receive, send)
         await receive()

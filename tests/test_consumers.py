@@ -9,6 +9,7 @@ import orjson
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from django.db import OperationalError
 from django.test import Client
 from django.utils.module_loading import import_string
 
@@ -206,6 +207,16 @@ class TestWhoMayOpenIt:
     def test_nobody_who_was_deactivated(self, ada, cookie):
         ada.deactivate()
         assert not self.accepted(cookie=cookie)
+
+    def test_nobody_while_the_database_is_away(self, cookie, monkeypatch, caplog):
+        def away(key):
+            raise OperationalError("it restarts")
+
+        monkeypatch.setattr("chatapp.doors.signed_in", away)
+        assert not self.accepted(cookie=cookie)
+        assert [record.getMessage() for record in caplog.records] == [
+            "A socket does not open while the database is away: it restarts"
+        ]
 
 
 def test_live_text_is_passed_on_in_order(cookie, chat, slow_ticks):
@@ -552,6 +563,23 @@ BROKEN_PLACES = [
     *("chatapp.following.Following.pass_block", "chatapp.following.Following.pass_rev"),
     *("chatapp.consumers.PageConsumer.pass_list", "chatapp.consumers.PageConsumer.still_welcome"),
 ]
+
+
+def test_a_socket_that_finds_the_database_away_ends_with_one_line_in_the_log(cookie, chat, monkeypatch, caplog):
+    def away(*args, **options):
+        raise OperationalError("it restarts")
+
+    async def scenario():
+        async with page(cookie) as one:
+            monkeypatch.setattr(consumers.PageConsumer, "on_sub", away)
+            await one.subscribe(chat)
+            assert await one.closed_with() == 4500
+
+    run(scenario())
+    assert [record.getMessage() for record in caplog.records] == [
+        "A socket ends while the database is away: it restarts"
+    ]
+    assert not caplog.records[0].exc_info
 
 
 @pytest.mark.thorough
