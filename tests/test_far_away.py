@@ -3,10 +3,13 @@
 import asyncio
 import os
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,6 +106,28 @@ def test_one_that_has_expired_says_so(far, authority, settings, way):
     settings.OPENCLAW_GATEWAY_CA = str(authority.file)
     with pytest.raises(wire.Unreachable, match="has expired; an administrator has to renew it"):
         way(far(authority.server(ends=-timedelta(hours=1))))
+
+
+@pytest.fixture
+def without_tls():
+    """What a server of plain HTTP says to whoever begins to speak TLS."""
+
+    class Refusing(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(4096)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        yield SimpleNamespace(url=f"https://127.0.0.1:{server.server_address[1]}", token="token")
+        server.shutdown()
+
+
+@WAYS
+def test_one_that_does_not_speak_tls_is_told_with_what_to_set(without_tls, settings, way):
+    settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN = without_tls.url, without_tls.token
+    with pytest.raises(wire.Unreachable, match="has to begin OPENCLAW_GATEWAY_URL with http://"):
+        way(without_tls)
 
 
 @WAYS

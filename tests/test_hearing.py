@@ -213,6 +213,18 @@ class TestAnAnswerThatDidNotArrive:
         reply.refresh_from_db()
         assert (reply.state, reply.text) == ("interrupted", "Half of")
 
+    def test_is_fetched_where_the_gateway_went_on_with_it_after_a_restart(self, chat):
+        reply = say(chat, "Hello", "Half of", "interrupted", run="chatcmpl_1")
+        own = {"kind": "internal_system", "sourceTool": "main_session_restart_recovery"}
+        went_on = [asked("[System] Your turn was interrupted.", provenance=own), answered("All of it.", "again")]
+        assert hear(chat, asked("Hello"), went_on)
+        assert shown(chat) == ours(("Hello", "Half of\n\nAll of it."))
+        assert not hear(chat, asked("Hello"), went_on)
+        say(chat, "Thanks", "Welcome.", run="chatcmpl_2")
+        assert not hear(chat, asked("Hello"), went_on, turn("Thanks", "Welcome.", "chatcmpl_2"))
+        reply.refresh_from_db()
+        assert reply.state == "done"
+
     def test_the_same_words_of_somebody_else_are_no_answer_to_what_the_gateway_never_heard(self, chat):
         reply = say(chat, "Hello", "", "failed")
         Message.objects.filter(pk=reply.pk).update(error_code="gateway_unreachable")

@@ -191,8 +191,8 @@ def from_connection(error: Exception) -> GatewayError:
 
 
 def unreachable(error: BaseException) -> Unreachable:
-    """With what is wrong where that is the gateway's certificate."""
-    refused = [cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError)]
+    """With what is wrong where that is the gateway's certificate, or that it has none."""
+    refused = [cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)]
     return Unreachable(trust.explained(refused[-1]) if refused else "")  # before it aiohttp's, which says less
 
 

@@ -24,6 +24,7 @@ CONTEXT, CURRENT = "[Chat messages since your last reply", "[Current message - r
 STAMP = re.compile(r"\[\w{3} \d{4}-\d\d-\d\d \d\d:\d\d [^\]\n]{1,40}\] ")
 TEXTS = ("text", "input_text", "output_text")
 DIVIDERS = ("reset", "compaction")
+RESUMES = "main_session_restart_recovery"  # what the gateway tells the agent itself, to go on after it was killed
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ def entry_of(message: dict[str, Any]) -> Entry | None:
         return Entry(id, meta["kind"], at=at)
     whole, text = not text.endswith(CUT), clean_text(text.removesuffix(CUT))
     run = str(meta.get("runId") or _key(message, meta).split(":")[0])
+    if role == "user" and origins.table(message, "provenance").get("sourceTool") == RESUMES:
+        return None  # the answer is one to the question before it
     if role == "user":
         text, channel = _as_said(text)
         origin = origins.of_question(message, meta) or channel

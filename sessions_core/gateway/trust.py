@@ -10,8 +10,11 @@ UNKNOWN_AUTHORITY = {18, 19, 20, 21}  # as OpenSSL counts: alone or in a chain s
 NOT_YET, EXPIRED = 9, 10
 OTHER_NAME = {62, 64}  # than the host's or its address
 
+NOT_TLS = {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}  # as OpenSSL calls plain HTTP
+
 UNKNOWN = "signed by an authority that is not known here"
 ASK_FOR = "an administrator has to"
+NO_TLS = f"What answers there does not speak TLS; {ASK_FOR} begin OPENCLAW_GATEWAY_URL with http://."
 
 
 def verify() -> ssl.SSLContext | bool:
@@ -24,8 +27,10 @@ def _trusting(path: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=path)
 
 
-def explained(error: ssl.SSLCertVerificationError) -> str:
-    """What is wrong with a certificate, and who has to do what."""
+def explained(error: ssl.SSLError) -> str:
+    """What is wrong with a certificate, and who has to do what; nothing where that is not known."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return NO_TLS if error.reason in NOT_TLS else ""
     code = error.verify_code
     if code in UNKNOWN_AUTHORITY:
         signed = (

@@ -17,7 +17,7 @@ from ..gateway import origins
 from ..gateway.transcript import Entry, Transcript
 from .asking import place
 from .event import By
-from .matching import Matching
+from .matching import Matching, plain
 from .message import Message
 from .turns import CARRIED
 
@@ -186,7 +186,7 @@ def rendered(news: News) -> dict[str, Rendered]:
     """Before the transaction: it takes its time."""
     render: Callable[[str], Rendered] = import_string(settings.MESSAGE_RENDERER)
     answers = {entry.id: text_of(entry) for entry in news.strange if entry.role == "assistant"}
-    answers |= {entries[-1].id: joined(entries) for _, entries in news.fetched}
+    answers |= {entries[-1].id: completed(reply, entries) for reply, entries in news.fetched}
     return {id: render(text) for id, text in answers.items()}
 
 
@@ -202,7 +202,7 @@ def tell(chat: "Chat", entry: Entry, html: dict[str, Rendered]) -> Message:
 
 def fetch(chat: "Chat", reply: Message, entries: list[Entry], html: dict[str, Rendered]) -> None:
     text, version = html.get(entries[-1].id, ("", 0))
-    whole = {"state": Message.State.DONE, "text": joined(entries), "html": text, "html_version": version}
+    whole = {"state": Message.State.DONE, "text": completed(reply, entries), "html": text, "html_version": version}
     late = chat.messages.filter(pk=reply.pk, state__in=FETCHED)
     late.update(**whole, error_code="", error_text="", upstream_id=reply.upstream_id or entries[-1].run, ended_at=Now())
     chat.log("answer fetched", By(None), was=reply.state)
@@ -215,8 +215,11 @@ def say_forgotten(chat: "Chat") -> None:
     chat.log("began anew on the gateway", By(None))
 
 
-def joined(entries: list[Entry]) -> str:
-    return "\n\n".join(entry.text for entry in entries)[: settings.REPLY_MAX_LENGTH]
+def completed(reply: Message, entries: list[Entry]) -> str:
+    """The whole answer; what came of it stays where an agent went on from there instead of saying it again."""
+    told = "\n\n".join(entry.text for entry in entries)
+    again = plain(told).startswith(plain(reply.text))
+    return (told if again else f"{reply.text.rstrip()}\n\n{told}")[: settings.REPLY_MAX_LENGTH]
 
 
 def text_of(entry: Entry) -> str:

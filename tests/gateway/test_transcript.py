@@ -217,3 +217,17 @@ def test_what_is_said_in_an_adopted_session_is_on_its_open_page_within_seconds(o
         *("remember: teal", "Noted: teal.", "remember: amber", "Noted: amber.", RECALL),
         "Facts: teal; amber. I saw 3 user and 2 assistant turns.",
     ]
+
+
+def test_what_a_killed_gateway_goes_on_with_by_itself_completes_the_answer(openclaw, ada):
+    chat = ada.chat("slow 30")
+    wait_until(lambda: chat.replies and "5 " in chat.replies[0]["text"], A_WHILE)
+    openclaw.process.kill()
+    openclaw.process.wait()
+    came = chat.reply(1, "interrupted", timeout=A_WHILE)
+    openclaw.start()
+    openclaw.wait_ready()
+    with staying(Page(chat)):
+        answer = chat.reply(1, timeout=120)
+    assert answer.startswith(came.strip()) and "You said: [System]" in answer  # which is all the scripted model says
+    assert rows(chat) == plain_turn("slow 30", answer)
