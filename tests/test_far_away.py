@@ -131,6 +131,24 @@ def test_one_that_does_not_speak_tls_is_told_with_what_to_set(without_tls, setti
 
 
 @WAYS
+@pytest.mark.parametrize(
+    "says",
+    [
+        "<center>The plain HTTP request was sent to HTTPS port</center>",
+        "Client sent an HTTP request to an HTTPS server.",
+        "Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+)
+def test_one_that_speaks_nothing_but_tls_too(fake_gateway, settings, way, says):
+    settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN = fake_gateway.url, fake_gateway.token
+    refusal = status(400, body=says)
+    fake_gateway.script(None, [refusal])
+    fake_gateway.instead = {MODELS: [refusal], TOOLS: [refusal]}
+    with pytest.raises(wire.Unreachable, match="has to begin OPENCLAW_GATEWAY_URL with https://"):
+        way(fake_gateway)
+
+
+@WAYS
 def test_a_proxy_that_the_gateway_does_not_know_is_told_with_what_to_set(fake_gateway, settings, way):
     settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN = fake_gateway.url, fake_gateway.token
     fake_gateway.script(None, [PROXIED])

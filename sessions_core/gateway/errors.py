@@ -31,6 +31,7 @@ from ..secrets import redact
 from ..text import clean_text
 from . import trust
 
+WANTS_TLS = re.compile("to (an )?(HTTPS|SSL-enabled) (port|server)")  # as nginx, Go and Apache say it
 UNKNOWN_PROXY = "proxy_attribution_required"  # what OpenClaw says when somebody on the way adds X-Forwarded-For
 RETRY_AFTER_MOST = 30.0  # seconds
 SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
@@ -168,6 +169,8 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> GatewayEr
         return BadReply(
             "The gateway answered with a redirect; its address in OPENCLAW_GATEWAY_URL is not the right one."
         )
+    if status == 400 and WANTS_TLS.search(str(body)):
+        return Unreachable(trust.TLS)
     kind = BY_STATUS.get(status) or (Failed if status >= 500 else Rejected)
     if status == 403 and UNKNOWN_PROXY in str(body):
         kind = ThroughProxy

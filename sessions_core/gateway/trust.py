@@ -14,6 +14,7 @@ NOT_TLS = {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILU
 
 UNKNOWN = "signed by an authority that is not known here"
 ASK_FOR = "an administrator has to"
+TLS = f"What answers there speaks TLS; {ASK_FOR} begin OPENCLAW_GATEWAY_URL with https://."
 NO_TLS = f"What answers there does not speak TLS; {ASK_FOR} begin OPENCLAW_GATEWAY_URL with http://."
 
 
