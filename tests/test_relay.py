@@ -447,13 +447,13 @@ def test_a_process_that_lost_its_lease_writes_nothing_more(chat, fake_gateway):
 def test_a_reply_that_begins_while_others_are_written_is_not_taken_for_lost(ada, fake_gateway, monkeypatch):
     fake_gateway.script(None, answer(words("x", 40), pace=0.01))
     chats = [Chat.objects.start(ada) for _ in range(8)]
-    real = Delta.objects.bulk_create
+    real = Delta.objects.write
 
     def slow(deltas, **options):
         time.sleep(0.03)
         return real(deltas, **options)
 
-    monkeypatch.setattr(Delta.objects, "bulk_create", slow)
+    monkeypatch.setattr(Delta.objects, "write", slow)
 
     async def scenario():
         async with working(fake_gateway):
@@ -582,7 +582,7 @@ def test_a_reply_is_asked_under_the_key_its_chat_had(chat, ada, fake_gateway):
 def test_a_database_that_fails_for_a_moment_loses_nothing_and_doubles_nothing(chat, fake_gateway, monkeypatch):
     fake_gateway.script(None, answer(words("x", 30), pace=0.005))
     calls = []
-    real = Delta.objects.bulk_create
+    real = Delta.objects.write
 
     def flaky(deltas, **options):
         calls.append(len(deltas))
@@ -591,7 +591,7 @@ def test_a_database_that_fails_for_a_moment_loses_nothing_and_doubles_nothing(ch
             raise OperationalError("the connection broke")
         return made
 
-    monkeypatch.setattr(Delta.objects, "bulk_create", flaky)
+    monkeypatch.setattr(Delta.objects, "write", flaky)
 
     async def scenario():
         async with working(fake_gateway):
