@@ -5,6 +5,7 @@ done by the verbs that the app uses.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from django import forms
@@ -20,7 +21,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from . import errors, links
-from .gateway import WIRE_KEY, tools
+from .gateway import WIRE_KEY, GatewayError, kinds, tools
 from .models import AgentGrant, ApiToken, By, Chat, ChatEvent, Message, User
 
 HIDDEN_DETAIL = ("title",)  # what the history remembers of an automatic title
@@ -116,6 +117,17 @@ admin.site.unregister(Group)
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin):
     inlines = (AgentGrantInline,)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """An agent may be granted before it is there; but a slip leaves the one that was meant open to everybody."""
+        super().save_related(request, form, formsets, change)
+        if not kinds.configured().has_agents:
+            return
+        with suppress(GatewayError):
+            offered = tools.listed_agents()
+            for grant in form.instance.agent_grants.exclude(agent__in=offered):
+                known = ", ".join(offered)
+                messages.warning(request, f"The gateway has no agent “{grant.agent}”; it has: {known}.")
 
 
 # --- chats

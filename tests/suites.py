@@ -29,7 +29,7 @@ SLOW = {
     # Two at a time: what takes long there is waiting for leases and restarts.
     "faults": Suite(TWO_AT_A_TIME, needs=(parts.POSTGRESQL, parts.REDIS, parts.PROXIES)),
     # Playwright's event loop makes Django refuse the database, and spoils async tests of the same process.
-    "browser": Suite(env={"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, needs=(parts.BROWSER,)),
+    "browser": Suite(TWO_AT_A_TIME, {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, (parts.BROWSER,)),
     # Two at a time, each with a gateway of its own: most of it is waiting for that to start, or to be silent.
     "gateway": Suite((*TWO_AT_A_TIME, "-m", "gateway"), {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}, (parts.BROWSER, parts.NPM)),
     "plain": Suite(("-m", "gateway")),

@@ -201,3 +201,17 @@ class TestAdmin:
     def test_what_can_be_no_agent_is_refused(self, root):
         fields = {"name": "Writers", **self.FORMSET, "agent_grants-0-agent": "agent:main"}
         assert "such as main" in root.post(f"{self.ADDRESS}add/", fields).content.decode()
+
+    def test_one_that_the_gateway_does_not_have_is_granted_with_a_warning(self, root, fake_gateway, settings):
+        settings.OPENCLAW_GATEWAY_URL, settings.OPENCLAW_GATEWAY_TOKEN = fake_gateway.url, fake_gateway.token
+
+        def saved(name, agent):
+            fields = {"name": name, **self.FORMSET, "agent_grants-0-agent": agent}
+            page = root.post(f"{self.ADDRESS}add/", fields, follow=True).content.decode()
+            assert AgentGrant.objects.filter(group__name=name, agent=agent).exists()
+            return page
+
+        assert "The gateway has no agent “wirter”; it has: main." in saved("Writers", "wirter")
+        assert "The gateway has no agent" not in saved("All", "main")
+        fake_gateway.stop()
+        assert "The gateway has no agent" not in saved("Later", "somebody")

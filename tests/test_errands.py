@@ -219,7 +219,8 @@ def test_one_that_was_never_answered_is_not_made_on_the_gateway(labels, errands,
     assert labels() == {}
 
 
-def test_a_label_that_is_taken_there_gets_a_number_or_is_given_up(labels, errands, ada, gateway):
+def test_a_label_that_is_taken_there_gets_a_number_or_a_part_of_the_key(labels, errands, ada, gateway, caplog):
+    caplog.set_level("INFO")
     for number, taken in enumerate(["Holiday", "Work", "Work (2)", "Work (3)"]):
         gateway.sessions.add(f"agent:main:irc:{number}", label=taken)
     chats = [Chat.objects.start(ada, title=title) for title in ("Holiday", "Work")]
@@ -227,7 +228,8 @@ def test_a_label_that_is_taken_there_gets_a_number_or_is_given_up(labels, errand
         answered(chat)
         errands.answered(chat.pk)
     errands.label()
-    assert [labels().get(chat.key) for chat in chats] == ["Holiday (2)", None]
+    assert [labels().get(chat.key) for chat in chats] == ["Holiday (2)", f"Work ({chats[1].pk.hex[:6]})"]
+    assert "Work" not in caplog.text, "a title may be the beginning of a message"
 
 
 def test_without_the_setting_nothing_is_labelled(gateway, errands, ada):

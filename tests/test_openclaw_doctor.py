@@ -111,6 +111,13 @@ def test_where_nobody_can_be_asked_the_setting_is_taken_at_its_word(gateway, con
     assert {"archive", "heartbeat"} < found.keys()
 
 
+def test_another_kind_of_server_is_told_with_what_to_set(gateway):
+    gateway.instead[MODELS] = [status(200, body={"object": "list", "data": [{"id": "smollm2"}]})]
+    found = {finding.name: finding for finding in upstream.gateway()}
+    assert found["agent"].state == "bad" and "GATEWAY_KIND=openai" in found["agent"].remedy
+    assert set(found) == {"gateway", "agent"}
+
+
 @pytest.mark.parametrize(
     ("answer", "state"),
     [

@@ -14,6 +14,7 @@ from . import Finding, bad, note, ok, openclaw
 
 WITHIN = 180.0  # seconds for one turn; the first after a gateway's start is slow
 ENDPOINT = '"gateway": {"http": {"endpoints": {"chatCompletions": {"enabled": true}}}}'
+OTHER_KIND = "For an OpenAI-compatible server set GATEWAY_KIND=openai, and GATEWAY_MODEL to one of its models."
 REMEDIES = {
     Unreachable: "Check OPENCLAW_GATEWAY_URL and OPENCLAW_GATEWAY_CA, and that the gateway runs.",
     ThroughProxy: "Name the proxy in openclaw.json, gateway.trustedProxies, or let OPENCLAW_GATEWAY_URL lead past it.",
@@ -40,10 +41,13 @@ def gateway() -> Iterator[Finding]:
         yield bad("gateway", str(error), remedy(error))
         return
     yield ok("gateway", f"{settings.OPENCLAW_GATEWAY_URL} answers and takes our token.")
+    if not listed:
+        yield bad("agent", "It offers no agent: it seems to be another kind of server than OpenClaw.", OTHER_KIND)
+        return
     yield openclaw.release(told := about.release())
     agent = settings.OPENCLAW_AGENT_ID
     if agent not in listed:
-        known = ", ".join(listed) or "none"
+        known = ", ".join(listed)
         yield bad("agent", f"It has no agent “{agent}”; it has: {known}.", "Set OPENCLAW_AGENT_ID to one of them.")
         return
     yield ok("agent", f"It has the agent “{agent}”.")

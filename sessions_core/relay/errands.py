@@ -94,11 +94,11 @@ class Errands:
         if not wanted or self.labelled.get(chat.wire_key) == wanted:
             return
         self.labelled[chat.wire_key] = wanted
-        for ending in ENDINGS:
+        for ending in (*ENDINGS, f" ({chat.pk.hex[:6]})"):
             try:
                 tools.label_session(chat.wire_key, chat.agent, wanted + ending, WITHIN)
                 return
             except GatewayError as error:
-                log.info("%s is not labelled “%s”: %s", chat.wire_key, wanted + ending, error)
+                log.info("A label of %s was not taken: %s", chat.wire_key, error.code)  # the words have it in them
                 if not isinstance(error, Failed | Rejected):  # another label would not help
                     return
