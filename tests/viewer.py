@@ -1,7 +1,6 @@
 """An open page without a browser: follows a chat over the socket as `static/js` does, and keeps what it was shown."""
 
 import asyncio
-import html
 import json
 import re
 import threading
@@ -12,7 +11,8 @@ import aiohttp
 
 from tests.server import Talk
 
-SOURCE = re.compile(r'<template id="source-(\d+)">(.*?)</template>', re.DOTALL)
+STATE = re.compile(r'<article id="message-(\d+)"[^>]* data-role="assistant" data-state="(\w+)"')
+SOURCE = re.compile(r'data-from="([^"]*\?message=(\d+))"')  # where a reply that is over can be had as it was written
 
 OVER = (4401, 4404)  # signed out, gone
 ACK_EVERY = 64_000  # characters
@@ -27,7 +27,8 @@ class Viewer:
         self.unacked = 0
         self.message = self.seq = 0
         self.shown: dict[int, str] = {}  # while it was written, by reply
-        self.final: dict[int, str] = {}  # once it was over, as the page brings it
+        self.final: dict[int, str] = {}  # once it was over, as the page would copy it
+        self.states: dict[str, str] = {}
         self.jumped = 0  # frames that did not follow what was there
         self.close_code: int | None = None
         talk.person.viewers.append(self)
@@ -89,8 +90,15 @@ class Viewer:
         path = f"/chats/{self.talk.pk}/messages/?after=0"
         async with self.http.get(f"{self.address}{path}", headers={"HX-Request": "true"}) as answer:
             if answer.status == 200:
-                sources = SOURCE.findall(await answer.text())
-                self.final |= {int(pk): html.unescape(text) for pk, text in sources}
+                await self._read(await answer.text())
+
+    async def _read(self, page: str) -> None:
+        states = dict(STATE.findall(page))
+        for path, pk in SOURCE.findall(page):
+            if self.states.get(pk) != states[pk]:
+                async with self.http.get(f"{self.address}{path}") as answer:
+                    if answer.status == 200:
+                        self.final[int(pk)], self.states[pk] = await answer.text(), states[pk]
 
 
 async def watching(viewers: list[Viewer]) -> list[asyncio.Task]:
