@@ -14,6 +14,7 @@ class FakeSessions:
     def __init__(self, page: int = 100) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
         self.page = page
+        self.unseen: set[str] = set()  # keys that are not listed
         self.told: dict[str, list[tuple[str, str]]] = {}  # role and text, by full key
         self.ids = 0
 
@@ -58,6 +59,7 @@ class FakeSessions:
     def _list(self, args: dict[str, Any]) -> dict[str, Any]:
         wanted = args.get("archived", False)
         found = [row for row in self.rows.values() if wanted == "all" or row["archived"] == wanted]
+        found = [row for row in found if row["key"] not in self.unseen]
         found = [row for row in found if args.get("search", "") in row["key"] + row.get("label", "")]
         start = args.get("offset", 0)
         end = start + min(self.page, args.get("limit", 100))

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from sessions_core.doctor import openclaw
 from sessions_core.models import By, Chat, Leftover
 from sessions_core.models.leftover import MOST_FAILURES
 from sessions_core.relay.errands import AT_ONCE, Errands
@@ -107,6 +108,18 @@ def test_the_gateway_forgets_it_archived_or_not_and_nothing_else(gateway, errand
     errands.forget()
     assert list(gateway.sessions.rows) == ["agent:main:webchat-2"]
     assert left() == []
+
+
+def test_one_that_the_gateway_has_and_does_not_list_is_not_taken_for_deleted(gateway, errands):
+    whole = "agent:main:webchat-1"
+    gateway.sessions.add(whole)
+    gateway.sessions.told[whole] = [("user", "Hello")]
+    gateway.sessions.unseen = {whole}
+    Leftover.objects.create(key="webchat-1", agent="main")
+    errands.forget()
+    assert Leftover.objects.get().failures == 1 and whole in gateway.sessions.rows
+    found = openclaw.forgets([("webchat-1", "main")])
+    assert found.state == "bad" and "2026.8 or newer" in found.remedy
 
 
 def test_it_is_found_on_whatever_page_it_is_listed(gateway, errands):

@@ -118,6 +118,14 @@ def test_another_kind_of_server_is_told_with_what_to_set(gateway):
     assert set(found) == {"gateway", "agent"}
 
 
+def test_an_endpoint_that_is_not_enabled_is_red_where_the_gateways_own_page_answers_instead(gateway, configured):
+    gateway.instead[MODELS] = [status(200, body="<!doctype html><title>OpenClaw Control</title>")]
+    configured()
+    found = {finding.name: finding for finding in upstream.gateway()}
+    assert found["gateway"].state == "bad" and "chatCompletions" in found["gateway"].remedy
+    assert "archive" in found
+
+
 @pytest.mark.parametrize(
     ("answer", "state"),
     [

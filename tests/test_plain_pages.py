@@ -70,12 +70,18 @@ def test_the_main_session_cannot_be_opened(client, ada):
     assert 'name="main"' not in page(client, "/chat/?session=main")
 
 
-def test_one_from_before_can_be_read_and_nothing_can_be_sent_there(ada, settings):
+def test_one_of_the_gateways_from_before_can_be_read_and_nothing_can_be_sent_there(client, ada, settings):
     settings.GATEWAY_KIND = "openclaw"
     main = Chat.objects.main_of(ada, By(ada))
+    adopted = Chat.objects.create(owner=ada, openclaw_session_key="agent:main:telegram:direct:1")
     settings.GATEWAY_KIND = "openai"
-    with pytest.raises(errors.NotAllowed):
-        main.receive("Hello")
+    for chat in (main, adopted):
+        for act in (lambda chat=chat: chat.receive("Hello"), lambda chat=chat: chat.reset(By(ada), confirmed=True)):
+            with pytest.raises(errors.NotAllowed, match="can only be read"):
+                act()
+        answer = client.post(f"/chats/{chat.pk}/messages/", {"text": "Hello"}, headers={"HX-Request": "true"})
+        assert answer.status_code == 403 and "can only be read" in answer.content.decode()
+        assert answer["Content-Type"].startswith("text/plain"), "which the page shows as it is"
 
 
 def test_a_session_of_another_agent_from_before_goes_on_and_can_be_forked(ada, fake_gateway):

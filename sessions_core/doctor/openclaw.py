@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..gateway import AuthRefused, GatewayError, NotOffered, about, kinds, tools
+from ..gateway import AuthRefused, GatewayError, NotOffered, Unseen, about, kinds, tools
 from . import Finding, bad, note, ok
 
 FIRST_WITHOUT_RESET = (2026, 8)
@@ -57,6 +57,9 @@ def forgets(sessions: list[tuple[str, str]]) -> Finding:
     try:
         for key, agent in sessions:
             tools.forget_session(key, agent)
+    except Unseen:
+        says = "It does not show its sessions to who would delete them: what a chat that is deleted for good said stays there."
+        return bad("management", says, "Use OpenClaw 2026.8 or newer, or delete them there.")
     except NotOffered:
         says = "It does not let sessions be deleted or taken out of its archive from here."
         return bad("management", says, SET + tools.WHAT_TO_SET)

@@ -28,6 +28,7 @@ from .errors import (
     TooLarge,
     TotalTimeout,
     Unreachable,
+    Unseen,
     UpstreamError,
     from_connection,
     from_status,
@@ -60,6 +61,7 @@ __all__ = [
     "TooLarge",
     "TotalTimeout",
     "Unreachable",
+    "Unseen",
     "UpstreamError",
 ]
 

@@ -7,6 +7,7 @@ GatewayError                 state        may be tried again by itself
 ├── AuthRefused              failed       no: 401, 403
 │   └── ThroughProxy
 ├── NotOffered               failed       no: 404, 405
+│   ├── Unseen
 │   └── NoModel
 ├── Rejected                 failed       no: 400, 413 and other 4xx
 │   └── ContextFull
@@ -85,6 +86,10 @@ class ThroughProxy(AuthRefused):
 class NotOffered(GatewayError):
     code = "gateway_config"
     says = "The gateway does not offer this service; an administrator has to enable its chat completions endpoint."
+
+
+class Unseen(NotOffered):
+    says = "The gateway has this session and does not show it to who would delete it, as no release before 2026.8 does."
 
 
 class NoModel(NotOffered):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.utils.asyncio import async_unsafe
@@ -22,6 +23,7 @@ from .errors import (
     StartTimeout,
     ThroughProxy,
     Unreachable,
+    Unseen,
     from_status,
     unreachable,
     words_of,
@@ -81,6 +83,18 @@ def forget_session(key: str, agent: str, seconds: float | None = None) -> None:
     """Deletes a session on the gateway, where there is one. Raises a GatewayError."""
     if session := find_session(key, agent, seconds):
         _change(session, agent, seconds, action="delete")
+    elif _is_there(key, agent, seconds):
+        raise Unseen()
+
+
+def _is_there(key: str, agent: str, seconds: float | None) -> bool:
+    """By its transcript, which is shown where its list entry may not be."""
+    path = f"/sessions/{quote(kinds.full_key(key, agent), safe='')}/history?limit=1"
+    try:
+        answer = ask("GET", path, None, seconds or READ_TIMEOUT)
+    except NotOffered:
+        return False
+    return isinstance(answer, dict) and bool(answer.get("messages"))
 
 
 def restore_session(key: str, agent: str, seconds: float | None = None) -> bool:
@@ -137,7 +151,10 @@ def _change(session: dict[str, Any], agent: str, seconds: float | None, **change
 
 def listed_agents() -> list[str]:
     """The agents as the gateway lists them now. Raises a GatewayError."""
-    ids = [str(model.get("id")) for model in listed_models()]
+    try:
+        ids = [str(model.get("id")) for model in listed_models()]
+    except BadReply:  # OpenClaw's own page, which it shows at every address that is not enabled
+        raise NotOffered() from None
     names = [name.removeprefix("openclaw/") for name in ids if name.startswith("openclaw/")]
     # OpenClaw's agents have names of the same form as a session's key.
     return [name for name in dict.fromkeys(names) if WIRE_KEY.fullmatch(name) and name != "default"]

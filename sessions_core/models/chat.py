@@ -216,16 +216,26 @@ class Chat(models.Model):
     @property
     def in_reach(self) -> bool:
         """Whether its owner may go on there."""
-        return (not self.is_main or self._main_in_reach) and grant.is_open_to(self.owner_id, self.agent)
+        return self._is_kept and self._may_use and grant.is_open_to(self.owner_id, self.agent)
 
     @property
-    def _main_in_reach(self) -> bool:
-        return kinds.configured().has_agents and self.owner.has_perm("sessions_core.use_main_session")
+    def _is_kept(self) -> bool:
+        """Whether what answers now is what has its memory: a plain server has none but ours."""
+        return self.has_own_keys or kinds.configured().has_agents
+
+    @property
+    def _may_use(self) -> bool:
+        return not self.is_main or self.owner.has_perm("sessions_core.use_main_session")
 
     def check_right(self, agent_is_open: bool | None = None) -> None:
         """Who may not use the main session any more, or the agent, can only read what was said here. Whether the
         agent is open is looked up where it is not known."""
-        if self.is_main and not self._main_in_reach:
+        if not self._is_kept:
+            raise errors.NotAllowed(
+                "This session is the OpenClaw gateway's: while a plain server answers it can only be read. "
+                "Start a new chat instead."
+            )
+        if not self._may_use:
             raise errors.NotAllowed("The agent's main session is not open to you any more. Start a new chat instead.")
         if not (grant.is_open_to(self.owner_id, self.agent) if agent_is_open is None else agent_is_open):
             raise errors.NotAllowed(

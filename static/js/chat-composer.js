@@ -152,11 +152,11 @@ class ChatComposer extends HTMLElement {
     if (response.ok && !response.redirected) outbox.remove(entry.fields.client_id);
     if (goTo) return this.#goTo(goTo);
     if (response.redirected) return this.#giveBack(SIGNED_OUT, entry, picture);
-    if (response.status === 403) return this.#giveBack(STALE, entry, picture);
     const words = await response.text();
     if (response.ok) return this.#taken(words, picture);
-    const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
-    this.#giveBack(plain ? words : `Not sent (${response.status}). The chat may be gone; reload the page.`, entry, picture);
+    if (response.headers.get("Content-Type")?.startsWith("text/plain")) return this.#giveBack(words, entry, picture);
+    if (response.status === 403) return this.#giveBack(STALE, entry, picture);
+    this.#giveBack(`Not sent (${response.status}). The chat may be gone; reload the page.`, entry, picture);
   }
 
   // What was typed since goes along to the chat that this made, and to no other.
