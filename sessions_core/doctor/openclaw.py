@@ -58,7 +58,7 @@ def forgets(sessions: list[tuple[str, str]]) -> Finding:
         for key, agent in sessions:
             tools.forget_session(key, agent)
     except Unseen:
-        says = "It does not show its sessions to who would delete them: what a chat that is deleted for good said stays there."
+        says = "It does not show its sessions to who would delete them: those of chats that are deleted for good stay."
         return bad("management", says, "Use OpenClaw 2026.8 or newer, or delete them there.")
     except NotOffered:
         says = "It does not let sessions be deleted or taken out of its archive from here."
