@@ -15,6 +15,7 @@ from sessions_core.errors import Refusal
 from sessions_core.models import Chat, Message
 from sessions_core.models.grant import offered_to
 from sessions_core.models.names import MAIN, checked_name
+from sessions_core.models.reading import FAR_BEHIND
 
 from . import listing
 from .accounts import keeps_words
@@ -266,7 +267,10 @@ def updates(request: Request, chat: Chat, after: int, said: Sequence[Message] = 
     if said:
         context |= {"conversation": said, "running": said[-1]}
     else:
-        context |= {"conversation": chat.conversation(after=after)} | standing(chat)
+        news = chat.conversation(after=after)
+        if len(news) > FAR_BEHIND:  # the whole page costs less
+            return go_to(request, chat) if request.method == "POST" else redirect(address_of(chat))
+        context |= {"conversation": news} | standing(chat)
     if (request.POST or request.GET).get("face") != listing.face(chat):
         context |= {"whole": True, "others": listing.others(request.user, chat)}
     return render(request, "chat/_updates.html", context)

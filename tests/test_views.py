@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 from django.db import OperationalError
 
 from sessions_core.models import AgentGrant, Chat, Message, User
+from sessions_core.models.reading import FAR_BEHIND
 
 pytestmark = pytest.mark.django_db
 
@@ -123,6 +124,18 @@ def test_updates_hold_all_after_a_place(client, chat):
     send(client, chat, "one")
     fragment = client.get(f"/chats/{chat.pk}/messages/?after=1", headers=HTMX).content.decode()
     assert 'data-seq="2"' in fragment and 'data-seq="1"' not in fragment
+
+
+def test_a_page_that_lacks_very_much_is_led_to_a_new_one(client, chat):
+    def said(seq):
+        return Message(chat=chat, chapter=1, key_number=1, seq=seq, role="user", state="sent", text=f"number {seq}.")
+
+    Message.objects.bulk_create(said(seq) for seq in range(1, FAR_BEHIND + 12))
+    address, here = f"/chats/{chat.pk}/messages/", f"/chat/?session={chat.key}"
+    assert client.get(address, {"after": 10}, headers=HTMX).url == here
+    assert send(client, chat, "Hello", HTMX, after=10)["HX-Redirect"] == here
+    news = client.get(address, {"after": 20}, headers=HTMX).content.decode()
+    assert "number 20." not in news and "number 21." in news and f"number {FAR_BEHIND + 11}." in news
 
 
 def test_an_address_that_is_no_page_leads_to_one(client, chat):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .chat import Chat
 
 PAGE = 50  # messages
+FAR_BEHIND = 200  # messages: whoever lacks more begins anew
 LEAD = 10  # messages before what one looks back at
 
 
@@ -48,10 +49,10 @@ class Among:
 
 
 def conversation(chat: "Chat", *, before: int | None = None, after: int | None = None) -> list[Message]:
-    """The last PAGE messages (of those before a place, or all after one) of the conversation that goes on, each with
-    what can be done with it."""
+    """The last PAGE messages (of those before a place, or all after one, but no more than FAR_BEHIND and one) of the
+    conversation that goes on, each with what can be done with it."""
     messages = chat.messages.shown().current()
-    page = list(messages.filter(seq__gt=after)) if after is not None else _last(messages, before)
+    page = list(messages.filter(seq__gt=after)[: FAR_BEHIND + 1]) if after is not None else _last(messages, before)
     answered = {message.parent_id for message in page if message.role == Message.Role.ASSISTANT}
     if before is not None:  # the reply to the last of them may be on the next page
         answered |= set(chat.messages.replies().filter(parent__in=page[-1:]).values_list("parent", flat=True))

@@ -1,5 +1,7 @@
 """A release from before keeps a memory for each chat too."""
 
+from tests.server import wait_until
+
 RECALL = "what do you remember?"
 
 
@@ -28,3 +30,12 @@ def test_a_reset_forgets_and_its_undo_remembers(older, make_server):
     chat.do("reset")
     chat.say(RECALL)
     assert chat.reply(3, timeout=120).startswith("Facts: none.")
+
+
+def test_it_does_not_list_its_sessions_and_those_of_a_chat_that_is_gone_are_not_taken_for_deleted(older, make_server):
+    server = make_server(older)
+    chat = server.first_account().chat("remember: red")
+    chat.reply(timeout=120)
+    chat.do("delete")
+    chat.do("purge")
+    wait_until(lambda: server.rows("select * from sessions_core_leftover where failures > 0"), 60)

@@ -145,8 +145,9 @@ class Outbox:
     async def chats(self, texts: Iterable[str]) -> list[Talk]:
         return list(await asyncio.gather(*(self.chat(text) for text in texts)))
 
-    async def say(self, talk: Talk, text: str) -> None:
-        await self._send(talk, f"/chats/{talk.pk}/messages/", text, {})
+    async def say(self, talk: Talk, text: str, after: int = 0) -> None:
+        """From a page that has everything up to a place."""
+        await self._send(talk, f"/chats/{talk.pk}/messages/", text, {"after": str(after)})
 
     async def _send(self, talk: Talk, path: str, text: str, fields: dict[str, str], within: float = 60) -> None:
         client_id = uuid.uuid4()
@@ -175,7 +176,7 @@ async def converse(outbox: Outbox, page: Page, over: Callable[[], bool], first: 
     asked = first
     while not over():
         rev = page.rev
-        await outbox.say(page.talk, f"Question {asked}")
+        await outbox.say(page.talk, f"Question {asked}", after=2 * asked)
         await until(lambda rev=rev: page.rest_rev >= rev + 2 or over(), 120)  # one for the question, one for the end
         asked += 1
     return asked
