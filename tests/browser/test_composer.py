@@ -188,3 +188,16 @@ def test_text_that_a_stale_page_could_not_send_survives_the_reload_it_asks_for(p
     expect(page.get_by_role("alert")).to_contain_text("too old to send from")
     page.reload()
     expect(box(page)).to_have_value("written with care")
+
+
+def test_what_somebody_may_not_do_is_said_in_the_servers_words(page, app, person, talk):
+    group = {"name": "Nobody", "agent_grants-INITIAL_FORMS": 0, "agent_grants-TOTAL_FORMS": 1}
+    app.admin.post("/admin/auth/group/add/", **group, **{"agent_grants-0-agent": "main"})
+    try:
+        say(page, "written with care")
+        expect(page.get_by_role("alert")).to_contain_text("The agent “main” is not open to you any more.")
+        expect(box(page)).to_have_value("written with care")
+    finally:
+        app.admin.post("/admin/auth/group/", action="delete_selected", _selected_action=1, post="yes")
+    page.keyboard.press("Enter")
+    expect(box(page)).to_have_value("")
