@@ -12,7 +12,7 @@ from .tasks import Thread, close_connection, surviving
 
 log = logging.getLogger(__name__)
 
-REAP = 2.0  # seconds
+REAP = 1.0  # seconds: with the lease of eight, and the end of many, a page is told within ten
 ENDS_PER_TURN = 20
 TIDY_FIRST, TIDY = 60.0, 600.0  # seconds after the start, then between two looks whether somebody did it today
 
