@@ -318,6 +318,7 @@ class FakeGateway:
         self.transcripts: dict[str, list[dict[str, Any]]] | None = None  # by full key; none: it does not offer them
         self._scripts: dict[str | None, list[tuple[list[Step], float]]] = defaultdict(list)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     @property
     def url(self) -> str:
@@ -367,18 +368,24 @@ class FakeGateway:
             return ready.set_exception(failure)
         ready.set_result(server.sockets[0].getsockname()[1])
         await self._stopping.wait()
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())  # what was accepted before a close may be lost half open
+        for _ in range(10):  # rounds of the loop: what was accepted is served after some, and closed after more
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for writer in self._writers:  # of those that were broken off before their first step
+                writer.transport.abort()
+            await asyncio.sleep(0)
         server.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # the transports close in the loop's next round
 
     # --- one connection, one request
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        self._writers.add(writer)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -396,6 +403,7 @@ class FakeGateway:
             if request:
                 request.closed_at = time.monotonic()
             writer.close()
+            self._writers.discard(writer)
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         exchange = Exchange(self, request, writer)
