@@ -192,7 +192,9 @@ class ChatComposer extends HTMLElement {
   }
 
   #collect() {
-    const [here, elsewhere] = [true, false].map((own) => refused.all().filter(({ place }) => (place === this.#place) === own));
+    const belongs = ({ place }) => place === this.#place;
+    const here = refused.all().filter(belongs);
+    const elsewhere = refused.all().filter((entry) => !belongs(entry));
     refused.keep(elsewhere);
     if (elsewhere.length) this.#tellOfOthers();
     for (const { text, words } of here.reverse()) {
