@@ -119,7 +119,7 @@ def test_one_that_the_gateway_has_and_does_not_list_is_not_taken_for_deleted(gat
     errands.forget()
     assert Leftover.objects.get().failures == 1 and whole in gateway.sessions.rows
     found = openclaw.forgets([("webchat-1", "main")])
-    assert found.state == "bad" and "2026.8 or newer" in found.remedy
+    assert found.state == "bad" and "a newer OpenClaw" in found.remedy
 
 
 def test_it_is_found_on_whatever_page_it_is_listed(gateway, errands):

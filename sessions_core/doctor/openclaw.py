@@ -59,7 +59,7 @@ def forgets(sessions: list[tuple[str, str]]) -> Finding:
             tools.forget_session(key, agent)
     except Unseen:
         says = "It does not show its sessions to who would delete them: those of chats that are deleted for good stay."
-        return bad("management", says, "Use OpenClaw 2026.8 or newer, or delete them there.")
+        return bad("management", says, "Use a newer OpenClaw, such as 2026.9.6, or delete them there.")
     except NotOffered:
         says = "It does not let sessions be deleted or taken out of its archive from here."
         return bad("management", says, SET + tools.WHAT_TO_SET)

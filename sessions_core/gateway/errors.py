@@ -89,7 +89,7 @@ class NotOffered(GatewayError):
 
 
 class Unseen(NotOffered):
-    says = "The gateway has this session and does not show it to who would delete it, as no release before 2026.8 does."
+    says = "The gateway has this session and does not show it to who would delete it."
 
 
 class NoModel(NotOffered):
