@@ -3,8 +3,9 @@
 import asyncio
 import json
 import re
+import socket
 import time
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 
 import aiohttp
 import pytest
@@ -532,6 +533,22 @@ def test_the_models_are_listed_and_its_health_needs_no_token(memory):
     (_, models), *health = asyncio.run(scene())
     assert [model["id"] for model in models["data"]] == ["openclaw", "openclaw/default", "openclaw/main"]
     assert [status for status, _ in health] == [200, 200]
+
+
+@pytest.mark.parametrize("rounds", range(6))
+def test_a_connection_that_comes_while_it_stops_is_not_left_open(memory, rounds):
+    async def scene():
+        server = DemoGateway(memory, TOKEN)
+        port = int((await server.start()).rpartition(":")[2])
+        with closing(socket.create_connection(("127.0.0.1", port))) as client:
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await server.stop()
+            client.settimeout(5)
+            with suppress(ConnectionError):
+                assert client.recv(1) == b"", "the server has closed it"
+
+    asyncio.run(scene())
 
 
 def test_it_serves_on_loopback_only_and_stops_with_a_reply_running(memory, monkeypatch):

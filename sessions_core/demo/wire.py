@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 import re
+import socket
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -25,6 +26,7 @@ MODEL = re.compile(rf"(?:openclaw|(?:openclaw[:/]|agent:)({AGENT.pattern}))?")
 RESERVED = re.compile(r"(?:agent:[^:]*:)?(?:subagent|cron|acp):")
 MAX_BODY = 20_000_000  # bytes
 DRAIN = 0.5  # seconds, which aiohttp allows twice
+ROUNDS = 5  # of the loop: asyncio leaves open what it had just accepted when its server is closed
 
 
 class Refused(Exception):
@@ -171,12 +173,16 @@ class DemoGateway:
         # A client that leaves cancels the handler, also while that is silent or in line: so a run is stopped.
         self.runner = web.AppRunner(self._app(), access_log=None, handler_cancellation=True, shutdown_timeout=DRAIN)
         await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self.runner.addresses[0][1]}"
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(self.runner, self.listening).start()
+        return f"http://127.0.0.1:{self.listening.getsockname()[1]}"
 
     async def stop(self) -> None:
         """Running replies get about a second to end, then they are cut."""
         if self.runner:
+            asyncio.get_running_loop().remove_reader(self.listening.fileno())
+            for _ in range(ROUNDS):
+                await asyncio.sleep(0)
             await self.runner.cleanup()
             self.memory.close()
             self.runner = None
