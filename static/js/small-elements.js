@@ -1,4 +1,4 @@
-// Elements of a few lines each.
+// Elements of a few lines each, and the one that holds the text of a running reply.
 
 import { live } from "./socket.js";
 
@@ -84,6 +84,68 @@ class ElapsedTime extends HTMLElement {
   }
 }
 
+// The text of a reply while it is written: finished blocks, then the rest as it came.
+class LiveReply extends HTMLElement {
+  connectedCallback() {
+    this.seq = Number(this.dataset.seq);
+    this.upto = Number(this.dataset.upto);
+    this.blocks = this.querySelector("[data-part=blocks]");
+    const tail = this.querySelector("[data-part=tail]");
+    this.tail = tail.firstChild ?? tail.appendChild(new Text());
+  }
+
+  // Somebody writes it.
+  begin() {
+    const message = this.closest(".message");
+    if (message.dataset.state !== "waiting") return;
+    message.dataset.state = "streaming";
+    this.#say("the agent is working");
+  }
+
+  think() {
+    if (this.seq === 0) this.#say("thinking");
+  }
+
+  // A rendering with more text takes its place.
+  renew(next) {
+    if (!(Number(next?.dataset.seq) > this.seq)) return;
+    this.replaceWith(next);
+    next.#say("the agent is working");
+  }
+
+  // False when something is missing before this piece.
+  take({ after, seq, text }) {
+    if (after === 0 && this.seq > 0) this.#startOver();
+    if (after !== this.seq) return seq <= this.seq;
+    if (after === 0) this.#say("the agent is working");
+    this.seq = seq;
+    this.tail.appendData(text);
+    return true;
+  }
+
+  // Rendered blocks take the place of their raw text; a start of 0 means all of them.
+  settle({ start, upto, html }) {
+    if (upto <= this.upto || upto > this.upto + this.tail.length) return true;
+    if (start !== 0 && start !== this.upto) return false;
+    if (start === 0) this.blocks.replaceChildren();
+    this.blocks.append(document.createRange().createContextualFragment(html));
+    this.tail.deleteData(0, upto - this.upto);
+    this.upto = upto;
+    return true;
+  }
+
+  // What is waited for.
+  #say(words) {
+    this.closest(".message").querySelector("elapsed-time")?.say(words);
+  }
+
+  #startOver() {
+    this.blocks.replaceChildren();
+    this.tail.data = "";
+    this.seq = this.upto = 0;
+  }
+}
+
 class ConnectionLine extends HTMLElement {
   connectedCallback() {
     live.addEventListener("down", () => (this.hidden = false));
@@ -137,6 +199,7 @@ class SearchField extends HTMLElement {
       this.#open();
     });
     document.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("keydown", (event) => event.target.matches("#search input") && this.#early(event));
   }
 
   #key(event) {
@@ -156,7 +219,18 @@ class SearchField extends HTMLElement {
     this.field.value = "";
     dialog.showModal();
     form.dispatchEvent(new Event("opened"));
-    import("./session-search.js");
+    this.loaded = import("./session-search.js");
+    this.loaded.catch(() => {}); // offline: the next time
+  }
+
+  // A key that comes before the file that reads it waits for that; where it does not come, what is found is a page.
+  #early(event) {
+    const { key, target } = event;
+    if (!["Enter", "ArrowDown", "ArrowUp"].includes(key) || event.isComposing || customElements.get("session-search")) return;
+    event.preventDefault();
+    const walk = () => target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    if (key === "Enter") this.loaded.then(() => target.form.requestSubmit(), () => target.form.submit());
+    else this.loaded.then(walk, () => {});
   }
 }
 
@@ -184,6 +258,7 @@ class TryThis extends HTMLElement {
 
 customElements.define("copy-button", CopyButton);
 customElements.define("elapsed-time", ElapsedTime);
+customElements.define("live-reply", LiveReply);
 customElements.define("connection-line", ConnectionLine);
 customElements.define("jump-to-latest", JumpToLatest);
 customElements.define("chat-list", ChatList);

@@ -67,6 +67,48 @@ def test_enter_opens_the_answer_to_all_that_was_typed(person, visit):
     expect(page).to_have_url(at(talk))
 
 
+@pytest.fixture
+def late(person, visit):
+    """A page with three hits, on which what reads keys in the search has not come yet; and what lets it come."""
+    talk = person.chat("Heron watching")
+    talk.reply()
+    page = visit(person)
+    held = []
+    page.route("**/session-search*.js", lambda route: held.append(route), times=1)
+    by_keys(page)
+    page.keyboard.type("heron w")
+    expect(hits(page)).to_have_count(3)  # the name, the question, the answer that repeats it
+    return page, talk, lambda: held[0].continue_()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_enter_that_comes_before_what_reads_it_opens_the_hit_all_the_same(late, times):
+    page, talk, come = late
+    for _ in range(times):
+        page.keyboard.press("Enter")
+    come()
+    expect(page).to_have_url(at(talk))
+
+
+def test_an_arrow_that_comes_before_what_reads_it_walks_all_the_same(late):
+    page, talk, come = late
+    page.keyboard.press("ArrowDown")
+    come()
+    expect(hits(page).first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(at(talk))
+
+
+def test_where_what_reads_enter_does_not_come_the_hits_are_a_page(person, visit):
+    person.chat("Heron watching")
+    page = visit(person)
+    page.route("**/session-search*.js", lambda route: route.abort())
+    by_keys(page)
+    page.keyboard.type("heron w")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/chats/search/[?]q=heron"))
+
+
 def test_arrows_walk_through_the_hits_and_typing_goes_on(person, visit):
     for name in ("Heron one", "Heron two"):
         person.chat(name).reply()
