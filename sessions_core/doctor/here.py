@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -14,6 +14,10 @@ from ..models import Process, User
 from . import Finding, bad, note, ok
 
 CLOCKS_APART = timedelta(seconds=2)
+TWO_MEGABYTES = """
+    create temporary table webchat_room on commit drop as
+    select repeat(md5(n::text), 30) as filling from generate_series(1, 2000) n
+"""
 SLOW = 0.1  # seconds for a question that touches no row
 
 
@@ -28,7 +32,7 @@ def database() -> Iterator[Finding]:
         return
     took = time.monotonic() - began
     yield (note if took > SLOW else ok)("database", f"{connection.display_name} answers in {took * 1000:.0f} ms.")
-    yield from disk()
+    yield from [room()] if connection.vendor == "postgresql" else disk()
     migrated = health.migrations()
     if migrated.state != "ok":
         yield bad("database", "It is empty, or of an older release.", "Start `manage.py serve` once.")
@@ -43,6 +47,18 @@ def disk() -> Iterator[Finding]:
             yield ok("disk", "There is room for more.")
         else:
             yield (bad if check.state == "dead" else note)("disk", f"{says}.", remedy)
+
+
+def room() -> Finding:
+    """PostgreSQL tells nobody how full its disk is: it is asked to write two megabytes, and to forget them."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(TWO_MEGABYTES)
+    except OperationalError as error:
+        return bad("disk", f"PostgreSQL cannot write: {first_line(error)}", "Make room on its disk.")
+    except DatabaseError as error:
+        return note("disk", f"Whether there is room cannot be tried: {first_line(error)}", "Watch PostgreSQL's disk.")
+    return ok("disk", "There is room for more.")
 
 
 def first_line(error: Exception) -> str:
@@ -68,7 +84,8 @@ def processes() -> Iterator[Finding]:
         yield bad("relay", "No process carries replies.", "Start `manage.py serve` or `manage.py relay`.")
     shared = health.redis(alive)
     if shared.state == "degraded":
-        yield note("redis", shared.says, "Set REDIS_URL to the same Redis for all processes.")
+        own = "See whether they reach it: their REDIS_URL, and the network between."
+        yield note("redis", shared.says, own if settings.REDIS_URL else "Set REDIS_URL to one Redis for all processes.")
 
 
 def redis() -> Iterator[Finding]:

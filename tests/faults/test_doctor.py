@@ -9,11 +9,21 @@ from tests.server import ROOT, own_environment
 
 
 def doctor(server, **env):
-    env = own_environment(WEBCHAT_DATA=str(server.data), **server.env | env)
+    done = run_doctor(own_environment(WEBCHAT_DATA=str(server.data), **server.env | env))
+    return done.returncode, named(done), done
+
+
+def found_by_doctor(env):
+    return named(run_doctor(env))
+
+
+def run_doctor(env):
     command = [sys.executable, "manage.py", "doctor", "--json"]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
-    found = json.loads(done.stdout)
-    return done.returncode, {finding["name"]: finding for finding in found}, done
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+
+
+def named(done):
+    return {finding["name"]: finding for finding in json.loads(done.stdout)}
 
 
 def test_all_is_well(server, gateway):
