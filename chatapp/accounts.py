@@ -10,10 +10,12 @@ from django.contrib.auth import login as sign_in
 from django.contrib.auth import logout as sign_out
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import AuthenticationForm
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.urls import reverse
+from django.views.csrf import csrf_failure
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -23,7 +25,7 @@ from sessions_core.hub import hub
 from sessions_core.models import ApiToken, ChatEvent, Throttle, User
 from sessions_core.text import clean_text
 
-from .forms import AccountForm, FirstAccountForm
+from .forms import AccountForm, ChosenPasswordForm, FirstAccountForm, NewPasswordForm
 from .requests import Request, acting, where_from
 
 View = Callable[..., HttpResponse]
@@ -42,7 +44,7 @@ def may_try(request: Request, name: str) -> bool:
 @sensitive_post_parameters("password")
 def login(request: Request) -> HttpResponse:
     if request.user.is_authenticated:
-        return redirect("chat")
+        return redirect(wanted(request))
     if request.method != "POST":
         return render(request, "accounts/login.html", {"form": AuthenticationForm(request)})
     name = clean_text(request.POST.get("username", ""))
@@ -59,6 +61,18 @@ def login(request: Request) -> HttpResponse:
         return welcome(request, form.get_user(), "signed in")
     ChatEvent.objects.create(verb="sign-in refused", detail={"name": name[:150]})
     return render(request, "accounts/login.html", {"form": form} | kept, status=400)
+
+
+def token_over(request: Request, reason: str = "") -> HttpResponse:
+    """Who signed in meanwhile, in another tab, is where this one's form would lead. Words in it are not dropped."""
+    if request.path == reverse("login") and request.user.is_authenticated and not request.POST.get("words"):
+        return redirect(wanted(request))
+    return csrf_failure(request, reason)
+
+
+def wanted(request: Request) -> str:
+    """Where signing in leads."""
+    return where_from(request) or resolve_url(settings.LOGIN_REDIRECT_URL)
 
 
 def keeps_words(view: View) -> View:
@@ -83,7 +97,7 @@ def welcome(request: Request, user, verb: str) -> HttpResponse:
     ChatEvent.objects.create(actor=user, verb=verb)
     if words := request.POST.get("words"):
         request.session["words"] = clean_text(words)[: settings.MESSAGE_MAX_LENGTH]
-    return redirect(where_from(request) or resolve_url(settings.LOGIN_REDIRECT_URL))
+    return redirect(wanted(request))
 
 
 @require_POST
@@ -102,7 +116,7 @@ def logout(request: Request) -> HttpResponse:
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
 def account(request: Request) -> HttpResponse:
     changing_password = "old_password" in request.POST
-    password = PasswordChangeForm(request.user, request.POST if changing_password else None)
+    password = NewPasswordForm(request.user, request.POST if changing_password else None)
     form = AccountForm(request.POST if request.POST and not changing_password else None, instance=request.user)
     if changing_password and password.is_valid():
         password.save()
@@ -121,7 +135,7 @@ def account(request: Request) -> HttpResponse:
 
 def account_page(request: Request, *, status: int = 200, **context: Any) -> HttpResponse:
     context.setdefault("form", AccountForm(instance=request.user))
-    context.setdefault("password_form", PasswordChangeForm(request.user))
+    context.setdefault("password_form", NewPasswordForm(request.user))
     del context["password_form"].fields["old_password"].widget.attrs["autofocus"]  # the page is about more than that
     context["tokens"] = request.user.api_tokens.recent()
     return render(request, "accounts/account.html", context, status=status)
@@ -156,7 +170,7 @@ def choose_password(request: Request, uid: str, token: str) -> HttpResponse:
     user = links.user_of(uid, token)
     if user is None:
         return render(request, "accounts/link_over.html", status=404)
-    form = SetPasswordForm(user, request.POST or None)
+    form = ChosenPasswordForm(user, request.POST or None)
     if form.is_valid():
         form.save()
         hub.sign_out(user=user.pk)

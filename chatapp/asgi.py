@@ -16,7 +16,7 @@ from .urls import sockets  # noqa: E402
 application = doors.Proxied(
     ProtocolTypeRouter(
         {
-            "http": doors.BodyLimit(PageHandler()),
+            "http": doors.Alive(doors.BodyLimit(PageHandler())),
             "websocket": doors.SameOrigin(doors.SignedIn(URLRouter(sockets(PageConsumer)))),
         }
     )

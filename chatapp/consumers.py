@@ -206,10 +206,12 @@ class PageConsumer(AsyncWebsocketConsumer):
                 await self.tell_list(self.place.list_rev)
 
     async def pause(self) -> None:
-        """Long while no reply runs; one that begins meanwhile ends it, because its hints may be lost too."""
+        """Long while no reply runs; one that begins meanwhile ends it, because its hints may be lost too. Short where
+        there are no hints."""
         with suppress(TimeoutError):
             async with asyncio.timeout(TICK_IDLE * random.uniform(0.8, 1.2)):  # noqa: S311
-                await self.place.runs.wait()
+                if not hub.deaf:
+                    await self.place.runs.wait()
                 await asyncio.sleep(TICK_RUNNING * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def still_welcome(self) -> bool:

@@ -69,6 +69,21 @@ def allow_own_address(scope: dict) -> None:
         settings.ALLOWED_HOSTS.append(host)
 
 
+class Alive:
+    """`/healthz`: the process answers. Nothing else is asked, nor waited for, so that a database that is slow or hangs
+    does not get it restarted."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["path"] != "/healthz" or scope["method"] not in ("GET", "HEAD"):
+            return await self.app(scope, receive, send)
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"alive": true}' if scope["method"] == "GET" else b""})
+
+
 class BodyLimit:
     """Refuses a body over the limit while it comes in, before Django would spool it to disk."""
 

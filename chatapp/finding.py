@@ -7,6 +7,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
+from sessions_core.errors import Refusal
 from sessions_core.models import Chat
 from sessions_core.models.search import search as hits_for
 
@@ -72,5 +73,8 @@ def draft(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat, form = own_chat(request, pk), MessageForm(request.POST)
     if not form.is_valid():
         return HttpResponse("The form is not complete.", status=400)
-    chat.keep_draft(form.cleaned_data["text"], form.cleaned_data["client_id"])
+    try:
+        chat.keep_draft(form.cleaned_data["text"], form.cleaned_data["client_id"])
+    except Refusal as refusal:
+        return HttpResponse(str(refusal), status=refusal.status, content_type="text/plain; charset=utf-8")
     return HttpResponse(status=204)

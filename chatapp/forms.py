@@ -2,7 +2,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth import password_validation
-from django.contrib.auth.forms import BaseUserCreationForm
+from django.contrib.auth.forms import BaseUserCreationForm, PasswordChangeForm, SetPasswordForm
 
 from sessions_core.models import User
 from sessions_core.models.grant import offered_to
@@ -19,6 +19,7 @@ class MessageForm(forms.Form):
     """A message; its text is checked by the domain, which says what is wrong with it."""
 
     text = TypedField(required=False, strip=False)
+    draft = TypedField(required=False, strip=False)
     client_id = forms.UUIDField(required=False)
     after = forms.IntegerField(required=False, min_value=0)
 
@@ -42,15 +43,30 @@ class ChatForm(forms.Form):
     after = forms.IntegerField(required=False, min_value=0)
 
 
-class FirstAccountForm(BaseUserCreationForm):
+class InSentences:
+    """What a password must be, without Django's list, which has an empty item for a validator that says nothing."""
+
+    fields: dict[str, forms.Field]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        *_, first, second = self.fields.values()
+        first.help_text = " ".join(filter(None, password_validation.password_validators_help_texts()))
+        second.help_text = ""
+
+
+class FirstAccountForm(InSentences, BaseUserCreationForm):
     class Meta:
         model = User
         fields = ("username",)
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["password1"].help_text = " ".join(password_validation.password_validators_help_texts())
-        self.fields["password2"].help_text = ""
+
+class ChosenPasswordForm(InSentences, SetPasswordForm):
+    pass
+
+
+class NewPasswordForm(InSentences, PasswordChangeForm):
+    pass
 
 
 class AccountForm(forms.ModelForm):

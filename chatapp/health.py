@@ -1,4 +1,4 @@
-"""For whoever runs the server: is it alive, can it work, and how does it do."""
+"""For whoever runs the server: can it work, and how does it do. Whether it is alive, a door says (`doors.Alive`)."""
 
 import hmac
 
@@ -7,12 +7,6 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
 
 from sessions_core import health
-
-
-@require_GET
-def healthz(request: HttpRequest) -> HttpResponse:
-    """The process answers; nothing else is asked, so that a slow database does not get it restarted."""
-    return JsonResponse({"alive": True})
 
 
 @require_GET

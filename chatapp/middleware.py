@@ -1,5 +1,5 @@
-"""What every page carries: the policy that lets nothing foreign act, and the reader's time zone. And what is said when
-the database is away."""
+"""What every page carries: the policy that lets nothing foreign act, and the reader's time zone. How news is sent, and
+what is said when the database is away."""
 
 import logging
 import zoneinfo
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import render
 from django.utils import timezone
 
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 
 AWAY = (OperationalError, InterfaceError)
 BUSY = "The database is busy and nothing was changed. Try again in a moment."
+AGAIN = "2"  # seconds
 
 POLICY = "; ".join(
     [
@@ -34,6 +36,20 @@ POLICY = "; ".join(
 ADMIN_POLICY = POLICY.replace("img-src 'self'", "img-src 'self' data:")
 
 Handler = Callable[[HttpRequest], HttpResponse]
+
+
+def compress_news(get_response: Handler) -> Handler:
+    """What a page's own script asks for. No other site can ask for it in somebody's name, and so learn from its length
+    what is in it; whole pages are for the proxy to compress, which knows where it stands."""
+    gzip = GZipMiddleware(get_response)
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if "HX-Request" in request.headers:
+            gzip.process_response(request, response)
+        return response
+
+    return middleware
 
 
 def guard_pages(get_response: Handler) -> Handler:
@@ -65,8 +81,10 @@ def busy_page(request: HttpRequest, error: Exception) -> HttpResponse:
     """In the page's own words where a script asked, which shows them beside what it sent."""
     log.warning("%s %s could not use the database: %s", request.method, request.path, error)
     wants_page = "text/html" in request.headers.get("Accept", "") and "HX-Request" not in request.headers
-    page = render(None, "503.html", {"words": BUSY}) if wants_page else HttpResponse(BUSY, content_type="text/plain")
-    page.status_code, page["Retry-After"] = 503, "2"
+    again = AGAIN if request.method == "GET" else None  # nothing is sent a second time without being asked
+    shown = {"words": BUSY, "again": again}
+    page = render(None, "503.html", shown) if wants_page else HttpResponse(BUSY, content_type="text/plain")
+    page.status_code, page["Retry-After"] = 503, AGAIN
     return page
 
 

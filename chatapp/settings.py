@@ -6,11 +6,10 @@ import sys
 import zoneinfo
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
-from environ import Env
 from platformdirs import user_data_path
 
+from .database import database
 from .environment import ROOT, address, authority, env, flag, generated, natural, rates, refuse, secret
 
 os.umask(0o077)  # what is stored is for this user's eyes, also in a folder that others may enter
@@ -159,45 +158,7 @@ if REDIS_URL and not re.match(r"(rediss?|unix)://", REDIS_URL):
 
 # --- Database
 
-SQLITE_OPTIONS = {
-    # IMMEDIATE: a transaction that reads and then writes would otherwise fail at once when another writes.
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 10,
-    # Read where the system has the file in memory already: a search through all messages takes half the time.
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
-    "PRAGMA mmap_size=536870912;",
-}
-POSTGRESQL_OPTIONS = {
-    # There are more threads than connections they may take, so these are pooled, not kept by thread.
-    # Attempts to connect are a second apart and given up soon, so that the next request makes new ones: left to itself
-    # the pool waits twice as long after each, and the app would be away for as long again as the database was.
-    "pool": {"min_size": 1, "max_size": 20, "timeout": 3, "reconnect_timeout": 2},
-    "connect_timeout": 5,
-    # No transaction of ours waits for anything: one that idles belongs to a process that is suspended or lost.
-    "options": "-c statement_timeout=10s -c idle_in_transaction_session_timeout=5s",
-}
-
-
-def known_database(url: str) -> dict[str, Any]:
-    try:
-        config = Env.db_url_config(url)
-    except (ValueError, KeyError):
-        config = {}
-    if config.get("ENGINE") not in ("django.db.backends.postgresql", "django.db.backends.sqlite3"):
-        refuse("DATABASE_URL is no address of a database, such as postgres://user:password@host:5432/webchat.")
-    return config
-
-
-def database() -> dict[str, Any]:
-    config: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA / "webchat.sqlite3")}
-    if url := secret("DATABASE_URL"):
-        config = known_database(url)
-    sqlite = config["ENGINE"] == "django.db.backends.sqlite3"
-    config["CONN_MAX_AGE"] = None if sqlite else 0  # opening a file anew costs more than what is read there
-    return config | {"OPTIONS": config.get("OPTIONS", {}) | (SQLITE_OPTIONS if sqlite else POSTGRESQL_OPTIONS)}
-
-
-DATABASES = {"default": database()}
+DATABASES = {"default": database(secret("DATABASE_URL"), DATA / "webchat.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
@@ -219,6 +180,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "chatapp.middleware.compress_news",
     "chatapp.middleware.guard_pages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -260,6 +222,7 @@ MESSAGE_RENDERER = "chatapp.markdown.render"  # the domain knows no HTML; the re
 
 AUTH_USER_MODEL = "sessions_core.User"
 LOGIN_URL = "login"
+CSRF_FAILURE_VIEW = "chatapp.accounts.token_over"
 LOGIN_REDIRECT_URL = "chat"
 LOGOUT_REDIRECT_URL = "login"
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 3600

@@ -14,6 +14,7 @@ from .models import Process
 FULL, LOW = 10**6, 10**8  # bytes that are free
 
 _migrated = False  # never undone while a process runs
+carried = True  # whether somebody carries replies, by this process's last sign of life
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,12 @@ class Hub:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.redis_url = redis_url
         self.bridge: Bridge | None = None
+        self.others = False  # there are other processes
+
+    @property
+    def deaf(self) -> bool:
+        """What happens in other processes is not heard here: only the rows tell."""
+        return self.others and not (self.bridge and self.bridge.up)
 
     def connect(self) -> None:
         """In the loop that serves: be heard by the other processes, and hear them."""

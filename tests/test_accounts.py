@@ -4,6 +4,7 @@ import io
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from sessions_core import links
 from sessions_core.hub import hub
@@ -39,6 +40,25 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(client, ada):
     answers = [login(client, "ada", "wrong"), login(client, "nobody", "wrong")]
     assert [answer.status_code for answer in answers] == [400, 400]
     assert len({answer.context["form"].non_field_errors()[0] for answer in answers}) == 1
+
+
+def test_who_signed_in_in_another_tab_is_led_on_and_not_told_of_an_old_page(ada):
+    client = Client(enforce_csrf_checks=True)
+    old = client.get("/login/?next=/sessions/").context["csrf_token"]
+    fields = {"username": "ada", "password": PASSWORD, "csrfmiddlewaretoken": str(old)}
+    assert client.post("/login/", fields).url == "/chat/"
+    other_tab = client.post("/login/?next=/sessions/", fields)
+    assert (other_tab.status_code, other_tab.url) == (302, "/sessions/")
+    assert client.get("/login/?next=/sessions/").url == "/sessions/"
+    assert client.post("/login/", fields | {"words": "typed"}).status_code == 403
+    assert client.post("/chats/", fields).status_code == 403
+
+
+def test_without_a_token_nobody_is_signed_in(ada):
+    client = Client(enforce_csrf_checks=True)
+    answer = client.post("/login/", {"username": "ada", "password": PASSWORD})
+    assert answer.status_code == 403 and "Please reload" in answer.content.decode()
+    assert "_auth_user_id" not in client.session
 
 
 def test_the_sixth_attempt_within_a_minute_is_refused_even_with_the_right_password(client, ada):
@@ -102,6 +122,7 @@ def test_a_changed_password_keeps_this_session_and_ends_the_others(client, ada, 
 
 def test_a_weak_password_is_refused_in_words(client, ada):
     login(client)
+    assert "<li></li>" not in client.get("/account/").content.decode()
     answer = client.post("/account/", {"old_password": PASSWORD, "new_password1": "short", "new_password2": "short"})
     assert answer.status_code == 400
     assert "at least 12 characters" in answer.content.decode()

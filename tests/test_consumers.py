@@ -17,6 +17,7 @@ from chatapp import consumers, flow, standing
 from chatapp.asgi import application
 from sessions_core.hub import hub
 from sessions_core.models import Chat, Message, User
+from tests.frames import in_full
 from tests.loops import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,7 +116,7 @@ class Page:
         """The next frame of these kinds; others are passed over."""
         async with asyncio.timeout(5):
             while True:
-                frame = orjson.loads(await self.socket.receive_from())
+                frame = in_full(orjson.loads(await self.socket.receive_from()))
                 if not kinds or frame["type"] in kinds:
                     return frame
 
@@ -309,6 +310,23 @@ def test_a_reply_that_runs_is_looked_at_soon_though_the_page_rested_before(cooki
             await tab.hear("rev")
             await write("one", 1, chat)
             assert (await tab.hear("delta"))["text"] == "one"
+
+    run(scenario())
+
+
+def test_where_no_process_hears_the_others_a_resting_page_looks_as_often_as_one_that_waits(cookie, ada, monkeypatch):
+    monkeypatch.setattr(consumers, "TICK_IDLE", 60)
+    monkeypatch.setattr(consumers.hub, "others", True)
+    resting = Chat.objects.start(ada)
+
+    async def scenario():
+        async with page(cookie) as tab:
+            await tab.subscribe(resting)
+            await tab.say(type="ping", t=1)
+            await tab.hear("pong")
+            await db(Chat.objects.filter(pk=resting.pk).update)(rev=99)
+            while (await tab.hear("end"))["rev"] != 99:
+                pass
 
     run(scenario())
 

@@ -88,6 +88,23 @@ def body(pieces, headers=(), path="/"):
     return sent[0]["status"], got
 
 
+def test_alive_waits_for_nothing_behind_the_door():
+    said = []
+
+    async def hanging(scope, receive, send):
+        await asyncio.sleep(60)
+
+    async def send(event):
+        said.append(event)
+
+    async def scenario():
+        async with asyncio.timeout(5):
+            await doors.Alive(hanging)(request() | {"path": "/healthz", "method": "GET"}, None, send)
+
+    asyncio.run(scenario())
+    assert (said[0]["status"], orjson.loads(said[1]["body"])) == (200, {"alive": True})
+
+
 def test_a_body_within_the_limit_passes(settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     assert body([b"12345", b"67890"]) == (200, [b"1234567890"])

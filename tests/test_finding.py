@@ -368,7 +368,7 @@ class TestDrafts:
     def test_one_that_comes_after_its_message_is_none(self, client, chat):
         sent = uuid.uuid4()
         self.keep(client, chat, "Hello", client_id=sent)
-        chat.receive("Hello there", sent)
+        chat.receive("Hello there", sent, draft="Hello")
         self.keep(client, chat, "Hello", client_id=sent)
         assert Chat.objects.get(pk=chat.pk).draft == ""
         self.keep(client, chat, "The next", client_id=uuid.uuid4())
@@ -381,6 +381,19 @@ class TestDrafts:
         assert (after.rev, after.last_active_at) == (before.rev, before.last_active_at)
         self.keep(client, chat, "Half a thought")
         assert User.objects.get(pk=ada.pk).rev == listed, "only its coming and going is told"
+
+    def test_one_that_is_too_long_is_not_said_to_be_kept(self, client, chat):
+        self.keep(client, chat, "Half")
+        answer = self.keep(client, chat, "x" * 100_001)
+        assert answer.status_code == 400 and "100,000 is the most" in text(answer)
+        assert Chat.objects.get(pk=chat.pk).draft == "Half"
+
+    def test_stopping_without_javascript_keeps_what_is_in_the_box_and_says_what_it_cannot(self, client, chat):
+        chat.receive("Hello")
+        client.post(f"/chats/{chat.pk}/stop/", {"text": "And"})
+        assert Chat.objects.get(pk=chat.pk).draft == "And"
+        answer = client.post(f"/chats/{chat.pk}/stop/", {"text": "x" * 100_001})
+        assert answer.status_code == 400 and f">{'x' * 100_001}</textarea>" in text(answer)
 
     def test_nonsense_is_refused(self, client, chat):
         assert self.keep(client, chat, "Half", client_id="x").status_code == 400

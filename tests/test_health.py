@@ -6,8 +6,12 @@ import pytest
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from chatapp.service import Service
 from sessions_core import health
-from sessions_core.models import Chat, Process, User
+from sessions_core.doctor import here
+from sessions_core.hub import hub
+from sessions_core.models import Chat, Message, Process, User
+from tests.loops import run
 
 pytestmark = pytest.mark.django_db
 
@@ -29,11 +33,6 @@ def ready(client):
     return answer.status_code, {name: check["state"] for name, check in answer.json()["checks"].items()}
 
 
-def test_alive_asks_nothing_of_the_database(client, django_assert_num_queries):
-    with django_assert_num_queries(0):
-        assert client.get("/healthz").json() == {"alive": True}
-
-
 def test_ready_with_a_database_and_a_relay(client):
     alive()
     disk = ["disk"] if connection.vendor == "sqlite" else []
@@ -44,6 +43,25 @@ def test_without_a_relay_no_reply_can_be_given(client):
     alive(relay=False)
     assert ready(client)[0] == 503
     assert ready(client)[1]["relay"] == "dead"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_waits_while_nobody_carries_replies_is_said_to_be_kept(client, monkeypatch):
+    monkeypatch.setattr(health, "carried", True)
+    monkeypatch.setattr(hub, "others", False)
+    ada = User.objects.create_user("ada")
+    chat = Chat.objects.start(ada)
+    chat.receive("one")
+    client.force_login(ada)
+    pages = Service(print, pages=True, relay=False)
+
+    def said():
+        run(pages._beat())
+        return client.get("/chat/", {"session": chat.key}).content.decode()
+
+    assert "kept, and answered when the server carries replies again" in said()
+    alive(relay=True)
+    assert "waiting for a free slot" in said()
 
 
 def test_a_process_that_left_without_a_word_counts_no_more(client):
@@ -64,10 +82,29 @@ def test_several_processes_without_redis_and_redis_that_does_not_answer_are_slow
     assert ready(client)[1]["redis"] == "ok"
 
 
+def test_the_doctor_s_remedy_is_not_to_set_what_is_set(settings):
+    def remedy():
+        return next(found.remedy for found in here.processes() if found.name == "redis")
+
+    alive(redis=False)
+    alive("two", redis=False)
+    assert "Set REDIS_URL" in remedy()
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    assert "Set REDIS_URL" not in remedy() and "reach" in remedy()
+
+
 def test_a_gateway_in_trouble_is_named_and_the_app_stays_ready(client):
     alive(trouble="gateway_unreachable")
     assert ready(client) == (200, ready(client)[1] | {"gateway": "degraded"})
     assert "gateway_unreachable" in client.get("/readyz", headers=BEARER).content.decode()
+
+
+def test_one_relay_that_was_answered_holds_for_all(client):
+    """An idle one would go on telling of a gateway that has come back long since."""
+    alive("idle", trouble="gateway_unreachable")
+    alive("busy", trouble="")
+    Process.objects.beat("idle", pages=False, relay=True, redis=None)
+    assert ready(client)[1]["gateway"] == "ok"
 
 
 def test_a_database_that_does_not_answer_is_said(client, monkeypatch):
@@ -106,6 +143,16 @@ def test_sentences_and_figures_are_for_operators_only(client):
 def test_no_token_set_opens_nothing(client, settings):
     settings.METRICS_TOKEN = ""
     assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
+
+
+def test_metrics_are_told_without_a_database_too(client, monkeypatch):
+    def away():
+        raise DatabaseError("it restarts")
+
+    assert "webchat_database_up 1.0" in client.get("/metrics", headers=BEARER).content.decode()
+    monkeypatch.setattr(Message.objects, "in_motion", away)
+    said = client.get("/metrics", headers=BEARER).content.decode()
+    assert "webchat_database_up 0.0" in said and "webchat_sockets 0.0" in said and "webchat_messages" not in said
 
 
 def test_metrics_tell_what_waits_and_runs(client):

@@ -10,7 +10,7 @@ from sessions_core.models import Chat, User
 
 pytestmark = pytest.mark.django_db
 
-OPEN = {"home", "login", "admin-login", "logout", "choose-password", "first-account", "healthz", "readyz", "metrics"}
+OPEN = {"home", "login", "admin-login", "logout", "choose-password", "first-account", "readyz", "metrics"}
 OWN_PAGES = {
     "chat",
     "sessions",
@@ -128,7 +128,7 @@ def test_a_get_changes_nothing(client):
     chat = Chat.objects.start(ada, title="Work")
     chat.receive("Hello").versions.get().settle("done")
     before = snapshot()
-    for name in (OWN_PAGES | OF_A_CHAT | {"home", "healthz"}) - POSTS:
+    for name in (OWN_PAGES | OF_A_CHAT | {"home"}) - POSTS:
         client.get(address(name, chat.pk))
     client.get(f"/chat/?session={chat.key}")
     assert snapshot() == before
@@ -157,7 +157,7 @@ def test_every_route_of_the_api_tells_a_visitor_to_come_with_a_token(client):
         assert set(answers) <= {401, 405} and 401 in answers, path
 
 
-@pytest.mark.parametrize("path", ["/chat/", "/login/", "/nothing", "/healthz"])
+@pytest.mark.parametrize("path", ["/chat/", "/login/", "/nothing"])
 def test_every_page_carries_the_policy(client, path):
     client.force_login(User.objects.create_user("ada"))
     answer = client.get(path)

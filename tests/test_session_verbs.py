@@ -281,7 +281,9 @@ def test_a_draft_is_kept_until_it_is_sent_and_marks_the_list(work, ada):
     work.keep_draft("Half a thou\x00ght")
     assert Chat.objects.get(pk=work.pk).draft == "Half a thought"
     assert User.objects.get(pk=ada.pk).rev == rev + 1
-    work.receive("Half a thought, whole")
+    work.receive("Something else")
+    assert Chat.objects.get(pk=work.pk).draft == "Half a thought"
+    work.receive("Half a thought, whole", draft="Half a thought")
     assert Chat.objects.get(pk=work.pk).draft == ""
 
 

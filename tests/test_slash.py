@@ -425,6 +425,11 @@ class TestInTheConversation:
         assert after.title == ""
         assert (after.last_active_at, after.archived_at) == (before.last_active_at, before.archived_at)
 
+    def test_a_draft_that_it_was_not_stays(self, work):
+        work.keep_draft("Half a thought")
+        work.receive("/help")
+        assert Chat.objects.get(pk=work.pk).draft == "Half a thought"
+
     def test_the_draft_that_it_was_is_gone(self, work):
         work.keep_draft("/help")
         work.receive("/help")

@@ -1,5 +1,6 @@
 """Pages and actions, with and without JavaScript."""
 
+import gzip
 import uuid
 
 import pytest
@@ -84,6 +85,17 @@ def test_sending_with_javascript_answers_with_what_is_new(client, chat):
     assert answer.count('class="message"') == 2
     assert 'data-state="queued"' in answer
     assert 'id="stop"' in answer and 'name="rev"' in answer
+
+
+def test_what_the_page_s_script_asks_for_comes_compressed_and_nothing_else(client, chat):
+    send(client, chat, "word " * 200)
+    client.defaults["HTTP_ACCEPT_ENCODING"] = "gzip"
+    news = client.get(f"/chats/{chat.pk}/messages/", {"after": 0}, headers=HTMX)
+    text = gzip.decompress(news.content)
+    assert news["Content-Encoding"] == "gzip" and b"word" in text
+    assert int(news["Content-Length"]) == len(news.content) < len(text) / 2
+    whole = client.get("/chat/", {"session": chat.key})
+    assert "Content-Encoding" not in whole and b"word" in whole.content
 
 
 def test_the_same_message_twice_is_stored_once_and_answered_alike(client, chat):
@@ -223,6 +235,13 @@ def test_what_was_held_is_not_sent_on_by_who_has_lost_the_right(client, chat):
     assert chat.messages.get(text="two").state == "held"
 
 
+def test_an_answer_that_was_cut_short_says_so_and_can_be_asked_for_anew(client, chat):
+    send(client, chat, "Tell me all")
+    Message.objects.replies().get().settle("done", text="Half", code="length_limit", error="It was cut short.")
+    page = client.get(f"/chat/?session={chat.key}").content.decode()
+    assert "It was cut short." in page and ">Regenerate</button>" in page
+
+
 def test_a_retry_that_cannot_be_says_so(client, chat):
     send(client, chat, "one")
     reply = chat.messages.get(role="assistant")
@@ -323,6 +342,13 @@ class TestBusyDatabase:
 
         monkeypatch.setattr(Chat, "receive", locked)
 
+    def test_a_page_that_cannot_be_read_looks_again_by_itself(self, client, chat, monkeypatch):
+        monkeypatch.setattr(Chat.objects, "for_user", lambda user: Chat().receive())
+        answer = client.get("/chat/", {"session": chat.key}, headers={"Accept": "text/html"})
+        assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+        assert '<meta http-equiv="refresh" content="2">' in answer.content.decode()
+        assert "typed" not in answer.content.decode()
+
     def test_the_page_s_script_is_told_to_send_it_again(self, client, chat):
         answer = send(client, chat, "Hello", HTMX)
         assert (answer.status_code, answer["Retry-After"]) == (503, "2")
@@ -333,6 +359,7 @@ class TestBusyDatabase:
         answer = send(client, chat, "Hello", {"Accept": "text/html"})
         assert answer.status_code == 503
         assert "go back: what you typed is still there" in answer.content.decode()
+        assert "refresh" not in answer.content.decode()
 
     def test_what_is_broken_otherwise_is_no_matter_of_patience(self, client, chat, monkeypatch):
         monkeypatch.setattr(Chat, "receive", lambda *args: 1 / 0)

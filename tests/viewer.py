@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import aiohttp
 
+from tests.frames import in_full
 from tests.server import Talk
 
 STATE = re.compile(r'<article id="message-(\d+)"[^>]* data-role="assistant" data-state="(\w+)"')
@@ -59,7 +60,7 @@ class Viewer:
         self.connections += 1
         await self._subscribe(socket)
         async for message in socket:
-            frame = json.loads(message.data)
+            frame = in_full(json.loads(message.data))
             if frame["type"] == "delta":
                 await self._take(socket, frame)
             elif frame["type"] in ("rev", "end"):

@@ -148,7 +148,7 @@ class Turn(Shape):
     version_of: int | None = Field(None, description="Of an edited message: the id of the one first sent.")
     origin: str = Field("", description="Where it was said, if not here: Telegram, OpenClaw, a sub-agent, …")
     client_id: uuid.UUID | None
-    error: Failure | None = Field(description="Why a reply failed or was interrupted.")
+    error: Failure | None = Field(description="Why a reply failed, was interrupted or was cut short.")
     created_at: datetime
     ended_at: datetime | None
 

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from chatapp import listing, markdown
-from sessions_core import retention
+from sessions_core import health, retention
 from sessions_core.blocks import BlockSplitter
 from sessions_core.models import Chat, Message
 from sessions_core.text import utf16_length
@@ -32,6 +32,12 @@ def body(message: Message) -> SafeString:
     if message.html_version == markdown.VERSION:
         return markdown.trusted(message.html)
     return markdown.render(message.text)[0]
+
+
+@register.simple_tag
+def waiting_for() -> str:
+    """What a reply that nobody has begun yet waits for."""
+    return "waiting for a free slot" if health.carried else "kept, and answered when the server carries replies again"
 
 
 def live_body(message: Message) -> SafeString:

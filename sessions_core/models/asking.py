@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Case, F, Max, TextField, Value, When
 from django.db.models.functions import Now
 
 from .. import errors, slash
@@ -23,23 +23,31 @@ if TYPE_CHECKING:
 AUTO_TITLE = 60  # characters
 
 
-def receive(chat: "Chat", text: str, client_id: uuid.UUID | None = None, by: By | None = None) -> Message:
+def receive(
+    chat: "Chat", text: str, client_id: uuid.UUID | None = None, by: By | None = None, draft: str = ""
+) -> Message:
     """Take a message: stored once per client id, answered at once or, while a reply runs, in its turn.
 
-    A command is obeyed at once and answered by a notice; the agent never hears of either.
+    A command is obeyed at once and answered by a notice; the agent never hears of either. What was typed since or
+    elsewhere stays the chat's draft; it goes only where it is what was sent, or the `draft` that became that.
     """
     text = checked_text(text)
     theirs = type(chat).objects.for_user(chat.owner_id)
     call = slash.parsed(text)
     known = call.prepare(theirs.filter(pk=chat.pk).first()) if call else None
     fields = {} if call else {"last_active_at": Now(), "archived_at": None}
-    with chat.changing(theirs, client_id, draft="", **fields):
+    with chat.changing(theirs, client_id, draft=_without(text, clean_text(draft)), **fields):
         if chat.situation.known:
             return chat.messages.get(pk=chat.situation.known)
         if call:
             return _obey(chat, call, client_id, by or By(chat.owner, "slash"), known)
         count(by)
         return _take(chat, slash.unescaped(text), client_id)
+
+
+def _without(*sent: str) -> Case:
+    """A chat's draft, unless it is one of these."""
+    return Case(When(draft__in=sent, then=Value("")), default=F("draft"), output_field=TextField())
 
 
 def count(by: By | None) -> None:

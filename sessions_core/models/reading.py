@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
 
+from .. import errors
 from ..hub import hub
 from ..text import clean_text
 from .message import Message
@@ -143,11 +144,13 @@ def mark_read(chat: "Chat", seq: int) -> None:
 
 
 def keep_draft(chat: "Chat", text: str, client_id: uuid.UUID | None = None) -> None:
-    """Keep what is typed and not sent; beyond a message's length it is cut.
+    """Keep what is typed and not sent, whole: MessageTooLong where that is more than a message can have.
 
     With the client id its message would have: one that came late, after that message, is no draft any more.
     """
-    text = clean_text(text)[: settings.MESSAGE_MAX_LENGTH]
+    text = clean_text(text)
+    if len(text) > settings.MESSAGE_MAX_LENGTH:
+        raise errors.MessageTooLong(len(text), settings.MESSAGE_MAX_LENGTH)
     with transaction.atomic():
         before = type(chat).objects.select_for_update().values_list("draft", flat=True).get(pk=chat.pk)
         if client_id and chat.messages.filter(client_id=client_id).exists():

@@ -1,10 +1,14 @@
 // The message box: Enter sends, and what was sent stays in an outbox until the server has it.
 
 import { reason } from "./session-menus.js";
+import { live } from "./socket.js";
 
+const MOMENT = 1_000; // ms, between saying where to go and going
+const MOST_TOLD = 10_000; // characters of a draft that became a message; a form holds little more than that
 const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; then the person decides
 const SIGNED_OUT = "You are signed out. Sign in in another tab, then send this again.";
 const STALE = "This page is too old to send from. Reload it; your text stays here.";
+const NO_CONNECTION = "No connection.";
 
 function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is missing on plain http
@@ -21,14 +25,23 @@ const mine = (what) => `${what}:${document.querySelector("chat-composer").datase
 function putAside(place, what) {
   try {
     sessionStorage.setItem(place, JSON.stringify(what));
-  } catch {}
+    return true;
+  } catch {
+    return false;
+  }
 }
 
-// A list that outlives the page.
-const kept = (name) => ({
-  all: () => JSON.parse(sessionStorage.getItem(mine(name)) ?? "[]"),
-  keep: (entries) => putAside(mine(name), entries),
-});
+// A list that outlives the page, if there is room.
+function kept(name) {
+  let tooMuch = null;
+  return {
+    all: () => tooMuch ?? JSON.parse(sessionStorage.getItem(mine(name)) ?? "[]"),
+    keep(entries) {
+      tooMuch = putAside(mine(name), entries) ? null : entries;
+      guard();
+    },
+  };
+}
 
 const refused = kept("refused");
 const outbox = {
@@ -37,11 +50,22 @@ const outbox = {
   remove: (id) => outbox.keep(outbox.all().filter((entry) => entry.fields.client_id !== id)),
 };
 
+// The app's other pages go on with what is not sent yet; a tab that is closed takes it along, so it asks.
+const unsent = () => [outbox, refused].some((list) => list.all().length > 0);
+const guard = () => (unsent() ? addEventListener : removeEventListener)("beforeunload", askFirst);
+let leftAt = -MOMENT;
+window.navigation?.addEventListener("navigate", ({ destination, timeStamp }) => {
+  if (new URL(destination.url).origin === location.origin) leftAt = timeStamp;
+});
+const askFirst = (event) => event.timeStamp - leftAt > MOMENT && event.preventDefault();
+
+const waiting = () => document.querySelectorAll(".queue__item").length;
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 class ChatComposer extends HTMLElement {
   #sending = Promise.resolve();
   #sentSomething = false;
+  #typedHere = false;
 
   connectedCallback() {
     this.form = this.querySelector("form");
@@ -51,41 +75,83 @@ class ChatComposer extends HTMLElement {
     this.form.addEventListener("submit", (event) => this.#submit(event));
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.box.addEventListener("input", () => this.#typed());
+    this.querySelector("#stop button")?.removeAttribute("form"); // which is for where no script runs
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop(event));
     document.addEventListener("submit", (event) => event.target.matches("[data-gives-back]") && this.#takeOut(event));
-    document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt.matches("#stop, #queue form") && this.#say(reason(detail)));
+    document.addEventListener("submit", (event) => event.target.matches("[action$='/logout/']") && this.#signOut(event));
+    document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt.matches("#stop, #queue form") && this.say(reason(detail)));
+    live.addEventListener("up", () => this.error.textContent.startsWith(NO_CONNECTION) && this.say(""));
+    new MutationObserver(() => waiting() < this.waited && this.say("")).observe(this.closest("main"), { childList: true });
+    this.#resume();
     this.#restore();
-    this.#keepDrafts();
     this.#grow();
-    this.#collect();
+    this.#seeToRefused();
+    guard();
     for (const entry of outbox.all()) this.#queue(entry);
   }
 
+  // A reload of the empty page is no reason for another chat than the one its first message makes.
+  #resume() {
+    const { chat } = history.state ?? {};
+    if (!this.form.elements.id || !outbox.all().some((entry) => entry.chat === chat)) return;
+    this.form.dataset.chat = this.form.elements.id.value = chat;
+    this.#sentSomething = true;
+  }
+
   // What is in the box survives a reload, and goes along when the first message turns a new chat into a real one.
-  // Where the server has another draft than when this was left, that one is newer: it was typed elsewhere.
+  // Where the server has another draft than when this was left, that one is newer: it was typed elsewhere. But what was
+  // typed in this very tab is not lost to another's by a reload, nor to none at all.
   #restore() {
-    const { text, kept } = JSON.parse(sessionStorage.getItem(this.#place) ?? "{}");
-    if (kept === this.box.defaultValue) this.box.value = text;
-    addEventListener("pagehide", () => {
-      const { value, defaultValue } = this.box;
-      if (value === defaultValue) sessionStorage.removeItem(this.#place);
-      else putAside(this.#place, { text: value, kept: defaultValue });
-    });
+    const { text, kept, cameBack } = JSON.parse(sessionStorage.getItem(this.place) ?? "{}");
+    const { defaultValue } = this.box;
+    const reloaded = performance.getEntriesByType("navigation")[0]?.type === "reload";
+    const lost = text && !defaultValue.includes(text) && !this.isSaid(text);
+    if (kept === defaultValue || ((reloaded || !defaultValue) && lost)) {
+      this.box.value = text;
+      this.cameBack = cameBack;
+      this.#typedHere = true;
+    }
+    if (this.box.value !== defaultValue) this.#keepDraft();
+    addEventListener("pagehide", () => this.#leave());
   }
 
-  #keepDrafts() {
+  isSaid(text) {
+    const said = document.querySelectorAll("#messages [data-role=user] > .message__body, #queue .queue__text");
+    return [...said].some((body) => body.textContent === text);
+  }
+
+  #leave() {
+    const { value, defaultValue } = this.box;
+    const stays = value !== defaultValue || (value && this.#typedHere);
+    if (stays && !this.signingOut) putAside(this.place, { text: value, kept: defaultValue, cameBack: this.cameBack });
+    else sessionStorage.removeItem(this.place);
+  }
+
+  // From the first word on.
+  #keepDraft() {
     if (this.form.elements.id) return; // there is no chat to keep it in
-    const begin = () => import("./drafts.js").then(({ keepDrafts }) => keepDrafts(this.form), () => this.#keepDrafts()); // offline: later
-    this.box.addEventListener("input", begin, { once: true });
+    this.drafts ??= import("./drafts.js").then(({ keepDrafts }) => keepDrafts(this.form), () => (this.drafts = null)); // offline: later
   }
 
-  get #place() {
+  // Where there is something to lose by it.
+  #signOut(event) {
+    const { value, defaultValue } = this.box;
+    this.signingOut = true;
+    if (value === defaultValue && !unsent()) return;
+    event.preventDefault();
+    import("./signing-out.js").then(({ signOut }) => signOut(event.target, this, unsent()), () => event.target.submit());
+  }
+
+  get place() {
     const stillNew = this.form.elements.id && !this.#sentSomething;
     return mine(`draft:${stillNew ? "new" : this.form.dataset.chat}`);
   }
 
   #typed() {
     this.#grow();
+    this.say("");
+    this.#typedHere = true;
+    this.#keepDraft();
     if (this.box.value.startsWith("/")) import("./slash-menu.js").catch(() => {}); // the first time; then it is there
   }
 
@@ -106,15 +172,18 @@ class ChatComposer extends HTMLElement {
     event.preventDefault();
     const text = this.box.value;
     if (!text.trim()) return;
-    const fields = { text, client_id: this.form.elements.client_id.value };
+    const fields = { text, draft: this.box.defaultValue.slice(0, MOST_TOLD), client_id: this.form.elements.client_id.value };
     if (this.form.elements.id) fields.id = this.form.elements.id.value;
-    const entry = { chat: this.form.dataset.chat, place: this.#place, here: location.href, action: this.form.action, fields };
+    if (fields.id) history.replaceState({ chat: fields.id }, "");
+    const entry = { chat: this.form.dataset.chat, place: this.place, here: location.href, action: this.form.action, fields };
     outbox.add(entry);
+    sessionStorage.removeItem(this.place);
     this.#sentSomething = true;
     this.form.elements.client_id.value = uuid();
     this.box.value = "";
     this.#grow();
-    this.#say("");
+    this.say("");
+    this.#keepDraft();
     this.#queue(entry);
   }
 
@@ -148,15 +217,24 @@ class ChatComposer extends HTMLElement {
   }
 
   async #answered(response, entry, picture) {
+    if (response.ok && !response.redirected) this.#accepted(entry);
     const goTo = response.headers.get("HX-Redirect");
-    if (response.ok && !response.redirected) outbox.remove(entry.fields.client_id);
-    if (goTo) return this.#goTo(goTo);
+    if (goTo) return entry.chat === this.form.dataset.chat && this.#goTo(goTo);
     if (response.redirected) return this.#giveBack(SIGNED_OUT, entry, picture);
     const words = await response.text();
-    if (response.ok) return this.#taken(words, picture);
+    if (response.ok) return picture && this.messages.merge(words);
     if (response.headers.get("Content-Type")?.startsWith("text/plain")) return this.#giveBack(words, entry, picture);
     if (response.status === 403) return this.#giveBack(STALE, entry, picture);
     this.#giveBack(`Not sent (${response.status}). The chat may be gone; reload the page.`, entry, picture);
+  }
+
+  // The server lets go of the draft that this was; what was typed meanwhile is kept anew, also where it is the same.
+  #accepted({ chat, fields: { client_id, text, draft } }) {
+    outbox.remove(client_id);
+    this.#stayNew();
+    if (chat !== this.form.dataset.chat || ![text, draft].includes(this.box.defaultValue)) return;
+    this.box.defaultValue = "";
+    this.form.dispatchEvent(new Event("accepted"));
   }
 
   // What was typed since goes along to the chat that this made, and to no other.
@@ -165,80 +243,29 @@ class ChatComposer extends HTMLElement {
     location.assign(address);
   }
 
-  #taken(words, picture) {
-    this.#stayNew();
-    if (picture) this.messages.merge(words);
-  }
-
   // No chat was made: what is in the box belongs to the empty page as before.
   #stayNew() {
     this.#sentSomething = outbox.all().some((entry) => entry.chat === this.form.dataset.chat);
   }
 
-  // What could not be sent goes back into the box, before what was typed since.
-  #giveBack(words, entry, picture) {
-    outbox.remove(entry.fields.client_id);
+  // What could not be sent goes back into the box of its conversation.
+  #giveBack(words, { fields: { client_id, text }, place, chat, here }, picture) {
+    outbox.remove(client_id);
     this.#stayNew();
     picture?.remove();
-    if (entry.place !== this.#place && entry.chat !== this.form.dataset.chat) return this.#setAside(words, entry);
-    this.#takeBack(entry.fields.text);
-    this.#say(words);
+    refused.keep([...refused.all(), { place, chat, here, text, words }]);
+    this.#seeToRefused();
   }
 
-  // What was refused while another conversation is shown waits for its own.
-  #setAside(words, { place, here, fields: { text } }) {
-    refused.keep([...refused.all(), { place, here, text, words }]);
-    this.#tellOfOthers();
+  #seeToRefused() {
+    const later = () => wait(PAUSES.at(-1)).then(() => this.#seeToRefused()); // offline
+    if (refused.all().length) import("./giving-back.js").then(({ seeTo }) => seeTo(refused, this), later);
   }
 
-  #collect() {
-    const belongs = ({ place }) => place === this.#place;
-    const here = refused.all().filter(belongs);
-    const elsewhere = refused.all().filter((entry) => !belongs(entry));
-    refused.keep(elsewhere);
-    if (elsewhere.length) this.#tellOfOthers();
-    for (const { text, words } of here.reverse()) {
-      this.#takeBack(text);
-      this.#say(words);
-    }
-  }
-
-  // Said on every page until it is collected where it belongs, or let go.
-  #tellOfOthers() {
-    const [first] = refused.all();
-    this.#say(first ? "A message in another session was not sent. " : "");
-    if (!first) return;
-    const link = Object.assign(document.createElement("a"), { href: first.here, textContent: "It is in the box there." });
-    const letGo = Object.assign(document.createElement("button"), { type: "button", textContent: "Discard it" });
-    letGo.onclick = () => {
-      refused.keep(refused.all().slice(1));
-      this.#tellOfOthers();
-    };
-    this.error.append(link, " ", letGo);
-  }
-
-  // Asked for until it is answered: by then it is in no line any more.
-  async #takeOut(event) {
+  #takeOut(event) {
     event.preventDefault();
-    const { target: form, submitter } = event;
-    const body = new URLSearchParams(new FormData(form, submitter));
-    submitter.disabled = true;
-    for (const pause of [...PAUSES, null]) {
-      const response = await fetch(form.action, { method: "POST", headers: { "HX-Request": "true" }, body }).catch(() => null);
-      if (response && response.status < 500 && !response.redirected) {
-        if (response.status === 200) this.#takeBack(await response.text());
-        return this.messages.sync();
-      }
-      if (pause) await wait(pause);
-    }
-    submitter.disabled = false;
-    this.#say("No connection. Try again in a moment; what was taken out of the line is in the box when you reload.");
-  }
-
-  #takeBack(text) {
-    this.box.value = [text, this.box.value].filter(Boolean).join("\n");
-    this.box.focus();
-    this.box.dispatchEvent(new Event("input", { bubbles: true }));
+    const offline = () => this.say(`${NO_CONNECTION} Try again in a moment.`);
+    import("./taking-out.js").then(({ takeOut }) => takeOut(event, this), offline);
   }
 
   #offerAgain(entry, picture) {
@@ -252,7 +279,10 @@ class ChatComposer extends HTMLElement {
     };
   }
 
-  #say(words) {
+  // Over with the next word or message, or when fewer wait; but what leads elsewhere is still to be seen to.
+  say(words) {
+    if (!words && this.error.querySelector("a")) return;
+    this.waited = waiting();
     this.error.textContent = words;
     this.error.hidden = !words;
   }

@@ -1,13 +1,12 @@
 // The conversation: places what the server rendered, and lets live text grow between two renderings.
 
-import { live } from "./socket.js";
+import { Updates, live } from "./socket.js";
 
 const NEAR_END = 80; // px
-const POLL = 2_000; // ms, when the socket does not come up
 const ANSWER = 1_000; // ms
-const FIRST_PAUSE = 1_000; // ms, before what could not be fetched is asked for again
-const LONGEST_PAUSE = 30_000;
 const RUNNING = ["waiting", "streaming"];
+const RUNNING_NOW = `:scope > .message:is(${RUNNING.map((state) => `[data-state=${state}]`)})`;
+const SENDING = ".message[data-state=sending]";
 
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -20,47 +19,12 @@ function lookAgain() {
   setTimeout(() => location.reload(), 1000);
 }
 
-class LiveReply extends HTMLElement {
-  connectedCallback() {
-    this.seq = Number(this.dataset.seq);
-    this.upto = Number(this.dataset.upto);
-    this.blocks = this.querySelector("[data-part=blocks]");
-    const tail = this.querySelector("[data-part=tail]");
-    this.tail = tail.firstChild ?? tail.appendChild(new Text());
-  }
-
-  // False when something is missing before this piece.
-  take({ after, seq, text }) {
-    if (after === 0 && this.seq > 0) this.#startOver();
-    if (after !== this.seq) return seq <= this.seq;
-    this.seq = seq;
-    this.tail.appendData(text);
-    return true;
-  }
-
-  // Rendered blocks take the place of their raw text; a start of 0 means all of them.
-  settle({ start, upto, html }) {
-    if (upto <= this.upto || upto > this.upto + this.tail.length) return true;
-    if (start !== 0 && start !== this.upto) return false;
-    if (start === 0) this.blocks.replaceChildren();
-    this.blocks.append(rendered(html));
-    this.tail.deleteData(0, upto - this.upto);
-    this.upto = upto;
-    return true;
-  }
-
-  #startOver() {
-    this.blocks.replaceChildren();
-    this.tail.data = "";
-    this.seq = this.upto = 0;
-  }
+function listChanged() {
+  document.body.dispatchEvent(new Event("list-changed"));
 }
 
 class ChatMessages extends HTMLElement {
   #pinned = true;
-  #syncing = false;
-  #again = false;
-  #misses = 0;
 
   connectedCallback() {
     this.#stand() || this.#scroll();
@@ -69,7 +33,7 @@ class ChatMessages extends HTMLElement {
     this.addEventListener("click", (event) => this.#turn(event));
     new ResizeObserver(() => this.#pinned && this.#scroll()).observe(this);
     live.addEventListener("open", () => this.subscribe());
-    live.addEventListener("list", () => document.body.dispatchEvent(new Event("list-changed")));
+    live.addEventListener("list", listChanged);
     live.addEventListener("signed-out", lookAgain);
     if (!this.dataset.chat) return;
     live.addEventListener("begun", ({ detail }) => (detail.thinking ? this.#think(detail.message) : this.#begin(detail.message)));
@@ -79,8 +43,9 @@ class ChatMessages extends HTMLElement {
     live.addEventListener("gone", lookAgain);
     document.addEventListener("htmx:afterRequest", ({ detail }) => detail.requestConfig.verb === "post" && this.sync());
     document.addEventListener("visibilitychange", () => this.#markRead());
-    setInterval(() => live.failures > 2 && this.sync(), POLL);
+    this.updates = new Updates(() => this.#ask(), (response) => this.#answered(response));
     this.#markRead();
+    this.#reopen();
   }
 
   subscribe() {
@@ -108,32 +73,19 @@ class ChatMessages extends HTMLElement {
     if (rev > Number(this.dataset.rev)) this.sync();
   }
 
-  // Fetch what changed; asked for again meanwhile, once more.
-  async sync() {
-    if (this.#syncing) return void (this.#again = true);
-    this.#syncing = true;
-    try {
-      const response = await fetch(`${this.dataset.updates}?${new URLSearchParams(this.has)}`, { headers: { "HX-Request": "true" } });
-      if (response.redirected || response.status === 404) return lookAgain();
-      if (!response.ok) throw new Error(response.status);
-      this.merge(await response.text());
-      this.#misses = 0;
-    } catch {
-      this.#again = false;
-      this.#later(); // the socket does not tell the same news twice
-    } finally {
-      this.#syncing = false;
-      if (this.#again) {
-        this.#again = false;
-        this.sync();
-      }
-    }
+  // Fetch what changed.
+  sync() {
+    return this.updates.fetch();
   }
 
-  #later() {
-    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#misses++);
-    clearTimeout(this.retry);
-    this.retry = setTimeout(() => this.sync(), pause * (0.5 + Math.random() / 2));
+  #ask() {
+    return fetch(`${this.dataset.updates}?${new URLSearchParams(this.has)}`, { headers: { "HX-Request": "true" } });
+  }
+
+  async #answered(response) {
+    if (response.redirected || response.status === 404) return lookAgain();
+    if (!response.ok) throw new Error(response.status);
+    this.merge(await response.text());
   }
 
   merge(html) {
@@ -149,7 +101,9 @@ class ChatMessages extends HTMLElement {
     this.#markRead();
   }
 
+  // Where no socket tells that the list changed, the chat's own news do.
   #standing(meta) {
+    if (!live.up && meta.content !== this.dataset.rev) listChanged();
     this.dataset.rev = meta.content;
     if (meta.dataset.chapter !== this.dataset.chapter) location.reload(); // the fold is the server's to draw
   }
@@ -157,17 +111,25 @@ class ChatMessages extends HTMLElement {
   pend(element) {
     for (const past of this.querySelectorAll(".past")) past.remove();
     for (const id of ["empty", "new-chapter"]) document.getElementById(id)?.remove();
-    this.append(element);
+    this.#seat(element);
     this.#pinned = true;
     this.#scroll();
+    const line = document.querySelector("#queue > .queue__items");
+    if (line) line.scrollTop = line.scrollHeight;
+  }
+
+  // What is on its way stands below what waits for the reply, because it will be asked after that.
+  #seat(element) {
+    const line = this.querySelector(RUNNING_NOW) && document.querySelector("#queue:not([hidden]) > .queue__items");
+    (line ?? this).append(element);
   }
 
   #place(element) {
     document.getElementById("empty")?.remove();
-    if (element.dataset.clientId) this.querySelector(`[data-state=sending][data-client-id="${element.dataset.clientId}"]`)?.remove();
+    this.#arrived(element);
     this.#replaced(element);
     const present = document.getElementById(element.id);
-    if (present && !this.#newer(element, present)) return;
+    if (present && !this.#newer(element, present)) return this.#renew(element, present);
     if (present) present.replaceWith(element);
     else this.#insert(element);
     htmx.process(element);
@@ -200,6 +162,11 @@ class ChatMessages extends HTMLElement {
     return Number(next?.dataset.seq ?? 0) >= (now?.seq ?? 0) && element.dataset.state !== present.dataset.state;
   }
 
+  // The text that came since, where no socket brings it.
+  #renew(element, present) {
+    if (!live.up) present.querySelector("live-reply")?.renew(element.querySelector("live-reply"));
+  }
+
   #insert(element) {
     const seq = Number(element.dataset.seq);
     const later = [...this.querySelectorAll(":scope > .message")].find(({ dataset }) => !dataset.seq || Number(dataset.seq) > seq);
@@ -207,17 +174,28 @@ class ChatMessages extends HTMLElement {
   }
 
   #replace(element) {
-    for (const item of element.querySelectorAll("[data-client-id]")) {
-      this.querySelector(`[data-state=sending][data-client-id="${item.dataset.clientId}"]`)?.remove();
-    }
+    for (const item of element.querySelectorAll("[data-client-id]")) this.#arrived(item);
     const present = document.getElementById(element.id);
     const focused = present?.contains(document.activeElement) && document.activeElement;
     if (!present || present.querySelector(":popover-open, rename-title[data-open]") || focused?.matches?.("input, textarea")) return; // in use
     const place = [...present.querySelectorAll("button")].indexOf(focused);
+    const read = present.querySelector(".queue__items")?.scrollTop;
     present.replaceWith(element);
+    if (element.id === "queue") this.#lineUp(present, element, read);
     htmx.process(element);
     if (element.dataset.placeholder) document.querySelector("#composer textarea").placeholder = element.dataset.placeholder;
     if (focused) this.#refocus(element.querySelectorAll("button")[place]);
+  }
+
+  // What waits is read on from where it was, and what is on its way finds its place anew.
+  #lineUp(before, now, read) {
+    for (const element of [...this.querySelectorAll(SENDING), ...before.querySelectorAll(SENDING)]) this.#seat(element);
+    now.querySelector(".queue__items").scrollTop = read;
+  }
+
+  // Its picture, which was on its way, is not needed any more.
+  #arrived({ dataset: { clientId } }) {
+    if (clientId) document.querySelector(`${SENDING}[data-client-id="${clientId}"]`)?.remove();
   }
 
   // The focus goes to the button in the same place, and where that is gone, to the message box.
@@ -233,21 +211,13 @@ class ChatMessages extends HTMLElement {
   // What is rendered before it begins may come after that was said.
   #begin(message) {
     this.begun = message;
-    const reply = this.#reply(message)?.closest(".message");
-    if (reply?.dataset.state !== "waiting") return;
-    reply.dataset.state = "streaming";
-    reply.querySelector("elapsed-time").say("the agent is working");
+    this.#reply(message)?.begin();
   }
 
   // There are words that are no part of the answer.
   #think(message) {
     this.#begin(message);
-    const reply = this.#reply(message);
-    if (reply?.seq === 0) this.#wait(reply, "thinking");
-  }
-
-  #wait(reply, words) {
-    reply.closest(".message").querySelector("elapsed-time")?.say(words);
+    this.#reply(message)?.think();
   }
 
   #grow(frame) {
@@ -255,7 +225,6 @@ class ChatMessages extends HTMLElement {
     if (!reply) return this.sync().then(() => this.subscribe());
     if (!reply.take(frame)) return this.subscribe();
     this.#begin(frame.message);
-    if (frame.after === 0) this.#wait(reply, "the agent is working");
     if (this.#pinned) this.#scroll();
   }
 
@@ -295,6 +264,12 @@ class ChatMessages extends HTMLElement {
     return true;
   }
 
+  // What was being said in other words when the page was left.
+  #reopen() {
+    if (!Object.keys(sessionStorage).some((name) => name.startsWith("edit:"))) return;
+    import("./versions.js").then(({ reopen }) => reopen(this)).catch(() => {}); // it is there when Edit is pressed
+  }
+
   latest() {
     const newer = this.querySelector("a.newer");
     if (newer) return newer.click();
@@ -311,5 +286,4 @@ class ChatMessages extends HTMLElement {
   }
 }
 
-customElements.define("live-reply", LiveReply);
 customElements.define("chat-messages", ChatMessages);

@@ -8,28 +8,31 @@ export function keepDrafts(form) {
   const box = form.elements.text;
   const address = new URL("../draft/", form.action);
   let timer = null;
-  let posting = null;
+  let posting = null; // while it is not known what the server has
 
   // With the id its message will have: the server knows by it a draft that comes after its message.
-  async function post() {
+  async function save() {
     clearTimeout(timer);
-    posting?.abort();
     const text = box.value;
-    if (text === box.defaultValue) return;
+    if (text === box.defaultValue && !posting) return;
+    posting?.abort();
+    const current = (posting = new AbortController());
     const { client_id, csrfmiddlewaretoken } = form.elements;
     const body = new URLSearchParams({ text, client_id: client_id.value, csrfmiddlewaretoken: csrfmiddlewaretoken.value });
-    posting = new AbortController();
     const keepalive = body.toString().length < MOST_KEPT_ALIVE;
-    const response = await fetch(address, { method: "POST", body, keepalive, signal: posting.signal }).catch(() => null);
-    if (response?.status === 204) box.defaultValue = text;
+    const response = await fetch(address, { method: "POST", body, keepalive, signal: current.signal }).catch(() => null);
+    if (!response || posting !== current) return;
+    posting = null;
+    if (response.status === 204) box.defaultValue = text; // what it refused, such as too much, only this tab has
   }
 
   const later = () => {
     clearTimeout(timer);
-    timer = setTimeout(post, PAUSE);
+    timer = setTimeout(save, PAUSE);
   };
-  for (const event of ["input", "submit"]) form.addEventListener(event, later);
-  document.addEventListener("visibilitychange", () => document.hidden && post());
-  addEventListener("pagehide", post);
+  for (const event of ["input", "submit", "accepted"]) form.addEventListener(event, later);
+  document.addEventListener("visibilitychange", () => document.hidden && save());
+  addEventListener("pagehide", save);
   later();
+  return { save };
 }

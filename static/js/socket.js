@@ -1,4 +1,4 @@
-// This page's live connection: hands on what it hears as events, and comes back by itself.
+// This page's live connection: hands on what it hears as events, and comes back by itself. And what stands in for it.
 
 const SIGNED_OUT = 4401;
 const GONE = 4404;
@@ -9,6 +9,15 @@ const PONG_WITHIN = 10_000;
 const QUIET_FOR = 2_000; // a short break is not worth a line on the screen
 const ACK_EVERY = 64_000; // characters
 const ACK_AFTER = 1_000; // ms
+const POLL = 2_000; // ms, when the socket does not come up
+const FIRST_MISS = 1_000; // ms, before what could not be fetched is asked for again
+
+const backedOff = (first, times) => Math.min(LONGEST_PAUSE, first * 2 ** times) * (0.5 + Math.random() / 2);
+
+// A piece of a reply comes with nothing that goes without saying.
+function inFull(frame) {
+  return frame.type ? frame : { type: "delta", message: frame.reply, after: frame.seq - 1, ...frame };
+}
 
 class Live extends EventTarget {
   #socket = null;
@@ -20,13 +29,24 @@ class Live extends EventTarget {
 
   open() {
     this.#connect();
-    addEventListener("online", () => this.#hurry());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+    addEventListener("online", () => this.hurry());
+    document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
     this.#timers.ping = setInterval(() => this.#ping(), PING_EVERY);
   }
 
   get failures() {
     return this.#failures;
+  }
+
+  // Whether what happens is told.
+  get up() {
+    return this.#socket !== null && this.#answering;
+  }
+
+  // Without the rest of the pause: there is a sign that it may work again.
+  hurry() {
+    if (this.#socket === null) this.#connect();
+    else this.#ping();
   }
 
   say(frame) {
@@ -39,7 +59,7 @@ class Live extends EventTarget {
     const socket = new WebSocket(`${location.origin.replace("http", "ws")}/ws/`);
     this.#socket = socket;
     socket.onopen = () => this.#opened();
-    socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
+    socket.onmessage = (event) => this.#hear(inFull(JSON.parse(event.data)));
     socket.onclose = (event) => socket === this.#socket && this.#closed(event.code);
   }
 
@@ -84,19 +104,14 @@ class Live extends EventTarget {
 
   #closed(code) {
     this.#socket = null;
+    this.#answering = false;
     this.#failures += 1;
     if (code === SIGNED_OUT || code === GONE) {
       this.#over = true;
       return this.#tell(code === GONE ? "gone" : "signed-out");
     }
     this.#timers.down ??= setTimeout(() => this.#tell("down"), QUIET_FOR);
-    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (this.#failures - 1));
-    this.#timers.again = setTimeout(() => this.#connect(), pause * (0.5 + Math.random() / 2));
-  }
-
-  #hurry() {
-    if (this.#socket === null) this.#connect();
-    else this.#ping();
+    this.#timers.again = setTimeout(() => this.#connect(), backedOff(FIRST_PAUSE, this.#failures - 1));
   }
 
   // A connection may be dead without anybody saying so: no answer, no connection.
@@ -114,3 +129,46 @@ class Live extends EventTarget {
 }
 
 export const live = new Live();
+
+// What changed, over HTTP: when somebody says that there is something, and every two seconds when nobody can.
+export class Updates {
+  #asking = false;
+  #again = false;
+  #misses = 0;
+
+  // `take` is given each answer; it may find that it was none, and throw.
+  constructor(ask, take) {
+    Object.assign(this, { ask, take });
+    setInterval(() => live.failures > 2 && this.fetch(), POLL);
+  }
+
+  // Asked for again meanwhile: once more.
+  async fetch() {
+    if (this.#asking) return void (this.#again = true);
+    this.#asking = true;
+    try {
+      await this.take(await this.ask());
+      this.#answered();
+    } catch {
+      this.#again = false;
+      this.#later(); // the socket does not tell the same news twice
+    } finally {
+      this.#asking = false;
+      if (this.#again) {
+        this.#again = false;
+        this.fetch();
+      }
+    }
+  }
+
+  // After a break, the socket's next try need not wait; where only sockets are refused, it must.
+  #answered() {
+    if (this.#misses) live.hurry();
+    this.#misses = 0;
+  }
+
+  #later() {
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => this.fetch(), backedOff(FIRST_MISS, this.#misses++));
+  }
+}

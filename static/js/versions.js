@@ -1,5 +1,7 @@
 // In place: looking back at an earlier version, and saying a question in other words.
 
+import { takeBack } from "./giving-back.js";
+
 const FAILED = "Not sent. Look at your connection, then send again.";
 
 async function fetched(address) {
@@ -50,24 +52,52 @@ async function edit(link) {
   htmx.process(form);
 }
 
+// What was typed into editors of this tab before it was loaded again.
+export function reopen(messages) {
+  for (const link of messages.querySelectorAll("[data-way=edit]")) {
+    if (placeOf(link.closest(".message")) in sessionStorage) edit(link).catch(() => {}); // Edit brings it, too
+  }
+}
+
+// A person's own, in a browser that others may use too; signing out clears it.
+function placeOf(message) {
+  return `edit:${document.querySelector("chat-composer").dataset.user}:${message.id}`;
+}
+
 class EditMessage extends HTMLElement {
   connectedCallback() {
     this.form = this.querySelector("form");
     this.box = this.form.elements.text;
     this.error = this.querySelector("[role=alert]");
+    this.place = placeOf(this.parentElement);
+    this.box.value = sessionStorage.getItem(this.place) ?? this.box.value;
     this.form.addEventListener("submit", (event) => this.#submit(event));
     this.querySelector("[data-cancel]").addEventListener("click", (event) => this.#cancel(event));
     this.addEventListener("keydown", (event) => this.#key(event));
+    this.box.addEventListener("input", () => this.#keep());
     this.box.focus();
     this.box.setSelectionRange(this.box.value.length, this.box.value.length);
   }
 
-  // Another page replaced the message meanwhile: what was typed here goes into the message box.
-  disconnectedCallback() {
-    if (this.over || this.box.value === this.box.defaultValue) return;
-    const { text } = document.getElementById("composer").elements;
-    text.value = [this.box.value, text.value].filter(Boolean).join("\n");
-    text.dispatchEvent(new Event("input", { bubbles: true }));
+  // The message was replaced meanwhile: what another page did leaves what was typed here to the message box. It may
+  // also be what was sent from here, of which the news can come before the answer.
+  async disconnectedCallback() {
+    const words = await this.sending;
+    sessionStorage.removeItem(this.place);
+    const { value, defaultValue } = this.box;
+    const composer = document.querySelector("chat-composer");
+    if (this.over || value === defaultValue || composer.isSaid(value)) return;
+    takeBack(value, composer);
+    if (words) composer.say(words);
+  }
+
+  // With every key and not when the page is left: that comes after a sign-out has cleared it.
+  #keep() {
+    const { value, defaultValue } = this.box;
+    if (value === defaultValue) return sessionStorage.removeItem(this.place);
+    try {
+      sessionStorage.setItem(this.place, value);
+    } catch {} // there is no room for it
   }
 
   #key(event) {
@@ -86,9 +116,9 @@ class EditMessage extends HTMLElement {
   async #submit(event) {
     event.preventDefault();
     if (this.sending) return;
-    this.sending = true;
-    this.#say(await this.#post().catch(() => FAILED));
-    this.sending = false;
+    this.sending = this.#post().catch(() => FAILED);
+    this.#say(await this.sending);
+    this.sending = null;
   }
 
   // Gives what to say where it was refused.

@@ -20,6 +20,7 @@ import aiohttp
 import orjson
 
 from tests.bench.upstream import now
+from tests.frames import in_full
 
 REV = re.compile(rb'<meta name="rev" content="(\d+)"')
 FACE = re.compile(rb'data-face="(\w+)"')
@@ -131,7 +132,7 @@ class Page:
         async for message in self.socket:
             self.result.bytes += len(message.data)
             self.result.frames += 1
-            frame = orjson.loads(message.data)
+            frame = in_full(orjson.loads(message.data))
             if take := getattr(self, f"on_{frame['type']}", None):
                 await take(frame)
 
@@ -169,11 +170,12 @@ class Page:
 
     async def fetch(self, address: str) -> None:
         async with self.http.get(self.url + address, headers=self.headers) as response:
-            self.look_at(await response.read())
+            await self.look_at(response)
 
-    def look_at(self, page: bytes) -> None:
+    async def look_at(self, response: aiohttp.ClientResponse) -> None:
         """What it says of itself is what the page's own script keeps of it."""
-        self.result.bytes += len(page)
+        page = await response.read()
+        self.result.bytes += int(response.headers.get("Content-Length", len(page)))  # as it came, compressed
         if rev := REV.search(page):
             self.rev = int(rev[1])
         if face := FACE.search(page):
@@ -186,13 +188,14 @@ class Page:
         fields = {"text": self.plan.text, "client_id": str(uuid.uuid4()), "after": str(self.after), "face": self.face}
         address = f"{self.url}/chats/{self.chat}/messages/"
         async with self.http.post(address, data=fields, headers=self.headers) as response:
-            self.look_at(await response.read())
+            await self.look_at(response)
             self.result.submits.append(time.monotonic() - self.asked)
             if response.status != 200:
                 raise RuntimeError(f"HTTP {response.status}")
         self.answered.set()
-        self.after += 2
+        self.after += 1  # the reply is not complete
         await self.ended.wait()
+        self.after += 1
 
     async def close(self) -> None:
         self.listening.cancel()

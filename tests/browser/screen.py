@@ -96,3 +96,10 @@ def start_chat(person: Person, gateway: FakeGateway | None = None, reply: Held |
         gateway.script(talk.key, reply.steps if isinstance(reply, Held) else reply, times=1)
     person.post("/chats/", id=talk.pk, text="What is new?", client_id=uuid.uuid4())
     return talk
+
+
+def left_in(page):
+    """What of a person's the browser has."""
+    return page.evaluate(
+        "Object.keys(sessionStorage).filter((name) => name.includes(':')).map((name) => sessionStorage[name])"
+    )

@@ -16,7 +16,7 @@ from tests.browser.screen import (
     start_chat,
     text_of,
 )
-from tests.fake_gateway import answer, delta, hang, status
+from tests.fake_gateway import answer, delta, done, error, hang, status
 
 PHONE = {"has_touch": True, "is_mobile": True, "viewport": {"width": 390, "height": 780}}
 RICH = (
@@ -136,6 +136,34 @@ def test_nothing_is_wider_than_320_pixels(person, gateway, visit, path):
         say(page, "long" * 60)
     sizes = page.locator("html").evaluate("html => [html.scrollWidth, innerWidth]")
     assert sizes == [320, 320]
+
+
+LOW = {"viewport": {"width": 1100, "height": 600}}
+UNCOVERED = """button => {
+    const {x, width, top, bottom} = button.getBoundingClientRect();
+    const places = [top + 2, (top + bottom) / 2, bottom - 2];
+    return places.every((y) => document.elementFromPoint(x + width / 2, y) === button);
+}"""
+
+
+@pytest.mark.parametrize("size", [PHONE, PHONE | {"viewport": {"width": 390, "height": 600}}, LOW])
+def test_nothing_covers_what_can_be_done_with_messages_that_wait(person, gateway, visit, held, size):
+    reply = held("Half")
+    reply.steps[-3:] = [error("It broke"), done()]
+    talk = start_chat(person, gateway, reply)
+    for number in range(5):
+        talk.say(f"Number {number}")
+    reply.rest()
+    page = visit(person, address_of(talk), **size)
+    everything = page.get_by_role("region", name="Waiting messages").get_by_role("button")
+    expect(everything).to_have_count(11)
+    for one in everything.all():
+        one.scroll_into_view_if_needed()
+        assert one.evaluate(UNCOVERED), one.get_attribute("name")
+        expect(button(page, "Send the rest")).to_be_in_viewport(ratio=1)
+    button(page.locator(".queue__item").last, "Cancel").click()
+    expect(page.locator(".queue__item")).to_have_count(4)
+    expect(button(page.locator(".queue__item").last, "Cancel")).to_be_in_viewport()  # nothing has jumped
 
 
 # --- light

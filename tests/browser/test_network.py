@@ -1,11 +1,14 @@
 """The way between a browser and the app breaks, in each of the ways networks have."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import copied, running_app
-from tests.browser.screen import address_of, answers, expect_state, start_chat, text_of
+from tests.browser.screen import address_of, answers, expect_state, say, start_chat, text_of
 from tests.chaos_proxy import ChaosProxy
+from tests.server import wait_until
 
 LINE = "Connection lost, reconnecting…"
 
@@ -88,11 +91,99 @@ def test_after_an_hours_sleep_the_page_comes_back_as_soon_as_it_is_looked_at(pag
     expect_state(answers(page), "done")
 
 
+def test_as_soon_as_the_server_answers_at_all_the_connection_is_tried_again(page, reply, proxy):
+    proxy.refuse()
+    for _ in range(8):  # until the next try is a quarter of a minute away at the least
+        page.clock.fast_forward("00:31")
+        page.wait_for_timeout(100)
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    proxy.accept()
+    page.clock.run_for(4_000)
+    expect(page.get_by_text(LINE)).to_be_hidden()
+    reply.rest()
+    expect(text_of(answers(page))).to_have_text("Before. Between. After.")
+
+
 def test_what_could_not_be_fetched_once_is_fetched_later(page, reply):
     page.clock.resume()
     page.route("**/messages/?*", lambda route: route.fulfill(status=503), times=2)
     reply.rest()
     expect_state(answers(page), "done")
+
+
+# --- without a socket
+
+
+@pytest.fixture
+def deaf(person, talk, reply, visit):
+    """A page that shows the beginning of a reply; its socket never comes up, as behind a proxy that knows none."""
+    page = visit(person, "about:blank")
+    page.clock.install()
+    page.route_web_socket("**/ws/", lambda socket: socket.close())
+    reply.next()
+    wait_until(lambda: talk.replies[0]["text"] == "Before. ")
+    page.goto(address_of(talk))
+    expect(text_of(answers(page))).to_have_text("Before.")
+    page.clock.run_for(10_000)
+    return page
+
+
+def test_without_a_socket_the_text_grows_all_the_same_and_the_list_says_when_it_ends(deaf, reply):
+    running = deaf.locator("#chat-list").get_by_role("img", name="A reply is being written")
+    expect(running).to_be_visible()
+    reply.next()
+    expect(text_of(answers(deaf))).to_have_text("Before. Between.")
+    expect_state(answers(deaf), "streaming")
+    expect(answers(deaf)).to_contain_text(re.compile(r"the agent is working \(\d+ s\)"))
+    reply.rest()
+    expect_state(answers(deaf), "done")
+    expect(text_of(answers(deaf))).to_have_text("Before. Between. After.")
+    expect(running).to_have_count(0)
+
+
+def test_an_older_picture_of_the_reply_that_comes_late_takes_no_text_away(deaf, reply):
+    late = []
+    deaf.route("**/messages/", lambda route: late.append((route, route.fetch())), times=1)
+    say(deaf, "And then?")
+    wait_until(lambda: deaf.wait_for_timeout(50) or late)
+    reply.next()
+    expect(text_of(answers(deaf))).to_have_text("Before. Between.")
+    ((route, answer),) = late
+    assert "Before." in answer.text() and "Between." not in answer.text()
+    deaf.clock.pause_at(deaf.evaluate("Date.now() + 1000"))  # so that nothing newer mends it
+    deaf.locator("#queue").evaluate("queue => queue.dataset.before = ''")
+    route.fulfill(response=answer)
+    expect(deaf.locator("#queue[data-before]")).to_have_count(0)
+    expect(text_of(answers(deaf))).to_have_text("Before. Between.")
+
+
+def test_while_the_socket_is_up_nothing_else_redraws_the_text(page, reply):
+    said, lost = [], []
+
+    def lose_one(socket):
+        def hear(frame):
+            if "Between" in frame and not lost:
+                return lost.append(frame)
+            socket.send(frame)
+            said.append(frame)
+
+        socket.connect_to_server().on_message(hear)
+
+    page.route_web_socket("**/ws/", lose_one)
+    page.reload()
+    text = text_of(answers(page)).locator("live-reply")
+    expect(text).to_have_text("Before.")
+    wait_until(lambda: page.wait_for_timeout(50) or said)
+    text.evaluate("text => text.dataset.drawn = 'once'")
+    reply.next()
+    wait_until(lambda: page.wait_for_timeout(50) or lost)
+    with page.expect_response("**/messages/?*") as fetched:
+        page.evaluate("document.querySelector('chat-messages').sync()")
+    assert "Between." in fetched.value.text()
+    expect(text).to_have_text("Before.")
+    reply.next()
+    expect(text).to_have_text("Before. Between. After.")
+    expect(text).to_have_attribute("data-drawn", "once")
 
 
 def test_a_page_more_than_may_be_open_says_so_and_looks_for_news(app, tmp_path, visit):

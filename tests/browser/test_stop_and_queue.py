@@ -113,6 +113,26 @@ def test_a_message_typed_meanwhile_waits_visibly_and_is_sent_after_the_end(page,
     expect(waiting(page)).to_have_count(0)
 
 
+def test_a_message_being_sent_stands_below_those_that_wait_and_in_the_conversation_when_none_does(page, talk, reply):
+    line = page.get_by_role("region", name="Waiting messages").locator(".queue__text, .message__body")
+    say(page, "One")
+    expect(waiting(page)).to_have_count(1)
+    page.route("**/messages/", lambda route: route.abort())
+    say(page, "Three")
+    say(page, "Four")
+    expect(line).to_have_text(["One", "Three", "Four"])
+    talk.say("Two")
+    expect(line).to_have_text(["One", "Two", "Three", "Four"])
+    for number in ("One", "Two"):
+        button(waiting(page).filter(has_text=number), "Cancel").click()
+    expect(line).to_have_count(0)
+    expect(text_of(questions(page))).to_have_text(["What is new?", "Three", "Four"])
+    page.unroute("**/messages/")
+    expect(line).to_have_text(["Three", "Four"])
+    expect(waiting(page)).to_have_count(2)
+    expect(questions(page)).to_have_count(1)
+
+
 def test_a_waiting_message_can_be_cancelled(page, talk, reply, gateway):
     say(page, "Never mind")
     say(page, "And then?")
@@ -173,8 +193,9 @@ def test_an_action_that_fails_says_so(page):
 
 
 @pytest.fixture
-def refused_elsewhere(page, person, talk):
+def refused_elsewhere(page, person, talk, watch):
     """Another session, in which a message of the first is refused after that was left; what comes of it in the page."""
+    watch.asked = []
     other = person.chat("Something else")
     for number in range(2, 7):
         say(page, f"Number {number}")

@@ -205,17 +205,6 @@ def test_a_refused_edit_says_why_and_keeps_the_text(page):
     expect(text_of(answers(page))).to_contain_text("You said: /session status")
 
 
-def test_an_edit_in_another_tab_loses_nothing_that_is_typed_in_this_one(page, talk):
-    questions(page).hover()
-    questions(page).get_by_role("link", name="Edit").click()
-    page.get_by_role("textbox", name="Edit your message").fill("Mine")
-    other = page.context.new_page()
-    other.goto(address_of(talk))
-    edit(other, questions(other), "Theirs")
-    expect(text_of(questions(page))).to_have_text("Theirs")
-    expect(box(page)).to_have_value("Mine")
-
-
 # --- for everybody
 
 

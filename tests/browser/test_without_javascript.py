@@ -112,6 +112,20 @@ def test_waiting_messages_show_and_can_be_cancelled(person, gateway, plain, held
     expect(page.locator(".queue__item")).to_have_count(0)
 
 
+def test_stopping_keeps_what_is_in_the_box(person, gateway, plain, held):
+    talk = start_chat(person, gateway, reply := held("Half", " and half"))
+    reply.next()
+    page = plain(person, address_of(talk))
+    box(page).fill("What I was about to say")
+    stop_button(page).click()
+    until_state(page, "stopped")
+    expect(box(page)).to_have_value("What I was about to say")
+    expect(questions(page)).to_have_count(1)
+    send(page, "What I say instead")
+    expect(text_of(questions(page).last)).to_have_text("What I say instead")
+    expect(box(page)).to_have_value("")
+
+
 def test_refused_text_is_given_back_with_the_reason(person, plain):
     talk = start_chat(person)
     talk.reply()

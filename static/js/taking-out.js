@@ -1,0 +1,30 @@
+// A message that waits goes out of the line and into the box.
+
+import { takeBack } from "./giving-back.js";
+
+const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; the last again and again
+const LATER = "No connection. The message comes into the box when there is one, unless it is sent first.";
+
+const asked = new Set();
+const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+// Asked for until it is answered: by then it is in no line any more.
+export async function takeOut({ target: form, submitter }, composer) {
+  const { value } = submitter;
+  if (asked.has(value)) return;
+  asked.add(value);
+  const response = await answered(form.action, new URLSearchParams(new FormData(form, submitter)), composer);
+  asked.delete(value);
+  composer.say("");
+  if (response.status === 200) takeBack(await response.text(), composer);
+  composer.messages.sync();
+}
+
+async function answered(address, body, composer) {
+  for (let attempt = 0; ; attempt += 1) {
+    const response = await fetch(address, { method: "POST", headers: { "HX-Request": "true" }, body }).catch(() => null);
+    if (response && response.status < 500 && !response.redirected) return response;
+    if (attempt > 0) composer.say(LATER);
+    await wait(PAUSES[attempt] ?? PAUSES.at(-1));
+  }
+}
