@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import signal
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +11,7 @@ from daphne.ws_protocol import WebSocketProtocol
 from django.core.management.base import CommandError
 from twisted.internet import reactor as twisted_reactor
 
-from .service import end_in_peace
+from .service import asked_to_stop, end_in_peace
 
 MOST_FRAME = 64_000  # bytes
 CLOSE_WITHIN = 2.0  # seconds for pages to answer the close frame
@@ -103,9 +102,7 @@ class WebServer:
     def _ready(self) -> None:
         self.daphne.ws_factory.protocol = Socket
         loop = asyncio.get_event_loop()
-        self.stopping = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self.stopping.set)
+        self.stopping = asked_to_stop(loop)
         self.life = loop.create_task(self._live())
 
     async def _live(self) -> None:

@@ -18,7 +18,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from sessions_core import metrics
+from sessions_core import health, metrics
 from sessions_core.demo import DemoGateway
 from sessions_core.gateway import tools
 from sessions_core.listening import listening
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 BEAT = 5.0  # seconds between two signs of life
+HEARD_WITHIN = 0.5  # seconds that the first one waits for Redis, which would else be said not to answer
 LOOK = 0.2  # seconds between two looks how late the loop is
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,12 @@ class Service:
         hub.connect()
         if self.with_relay:
             await self._begin_relay()
+        else:
+            self._begin_reaping()
         if self.with_pages:
             listening.start(hub)
+        if hub.bridge:
+            await hub.bridge.heard(within=HEARD_WITHIN)
         await self._beat()
         self.beating = [
             asyncio.create_task(work(), context=contextvars.Context())
@@ -72,6 +77,13 @@ class Service:
         self.relay.start(alone=alone)
         asyncio.get_running_loop().call_later(0.5, self._warm_up)
 
+    def _begin_reaping(self) -> None:
+        """Where all relays died, what they were writing still ends, and who stops it is obeyed."""
+        from sessions_core.relay.tidying import Tidying
+
+        self.tidying = Tidying()
+        self.reaping = asyncio.create_task(self.tidying.reap_for_ever(), context=contextvars.Context())
+
     async def _beat_for_ever(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
@@ -89,13 +101,14 @@ class Service:
     async def _beat(self) -> None:
         from sessions_core.hub import hub
 
-        standing = {
+        standing: dict[str, Any] = {
             "pages": self.with_pages,
             "relay": self.relay is not None and not self.relay.draining,
             "redis": hub.bridge.up if hub.bridge else None,
-            "trouble": self.relay.trouble if self.relay else "",
-        }
-        await in_thread(Process.objects.beat)(self.name, **standing)
+        } | (self.relay.news() if self.relay else {})
+        others = await in_thread(Process.objects.beat)(self.name, **standing)
+        hub.others = bool(others)
+        health.carried = any(process.relay for process in others) or standing["relay"]
 
     async def begin_demo(self) -> tuple[str, str]:
         token = secrets.token_urlsafe(32)
@@ -115,6 +128,10 @@ class Service:
             wait = f"Stopping: running replies may take up to {in_words(drain)} to end …"
             self.say(wait if self.relay.running else "Stopping …")
             await self.relay.drain(drain)
+        else:
+            self.tidying.over = True
+            self.reaping.cancel()
+            self.tidying.thread.end()
         await listening.stop()
         for task in self.beating:
             task.cancel()
@@ -134,10 +151,22 @@ def in_words(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
+def asked_to_stop(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    """Set by SIGTERM and Ctrl-C.
+
+    Not by the loop's own `add_signal_handler`: that writes to the pipe by which threads wake the loop, and where so
+    many have that it is full, the signal is lost.
+    """
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+    return stopping
+
+
 def end_in_peace() -> None:
     """From here on the process only ends: SIGTERM once more must not kill it in the middle of that."""
-    asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def lock_data_folder() -> tuple[IO | None, bool]:

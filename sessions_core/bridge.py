@@ -55,6 +55,12 @@ class Bridge:
         loop = asyncio.get_running_loop()
         self.tasks = [loop.create_task(work()) for work in (self.send_for_ever, self.listen_for_ever)]
 
+    async def heard(self, within: float) -> None:
+        """Until Redis is, or for so many seconds."""
+        until = monotonic() + within
+        while not self.up and monotonic() < until:
+            await asyncio.sleep(0.02)
+
     async def close(self) -> None:
         for _ in range(20):  # what was said last is worth a moment
             if not self.unsent or not self.up:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from django.db import DatabaseError
 from django.db.models import Count
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -22,9 +23,18 @@ SOCKETS = Gauge("webchat_sockets", "Open pages of this process.", registry=regis
 
 
 class Rows(Collector):
-    """The same whichever process is asked."""
+    """What the database knows: the same whichever process is asked."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Without a database, what the process counts about itself is still told."""
+        try:
+            found = list(self.look())
+        except DatabaseError:
+            found = []
+        yield GaugeMetricFamily("webchat_database_up", "Whether the database answered just now.", bool(found))
+        yield from found
+
+    def look(self) -> Iterator[GaugeMetricFamily]:
         counted = Message.objects.in_motion().values("state").annotate(n=Count("pk")).order_by()
         found = {row["state"]: row["n"] for row in counted}
         messages = GaugeMetricFamily("webchat_messages", "What is not finished, by state.", labels=["state"])

@@ -13,6 +13,7 @@ from tests.faults.soak import figures as soak
 
 def pytest_addoption(parser):
     parser.addoption("--soak", action="store_true", help="the long run in its full length: an hour (tests/faults/soak)")
+    parser.addoption("--memory-minutes", type=float, default=15, help="how long the long run looks at memory")
     parser.addoption("--table", type=Path, metavar="FILE", help="write what the long run measured to FILE")
 
 

@@ -102,8 +102,9 @@ class Process:
             return [dict(row) for row in database.execute(sql, values)]
 
     def end(self) -> None:
-        """After the test."""
-        self.stop()
+        """After the test: what it still writes is not waited for."""
+        if self.process:
+            self.kill()
 
 
 def postgres_rows(url: str, sql: str, values: tuple[object, ...]) -> list[dict]:

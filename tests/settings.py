@@ -25,5 +25,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {"NAME": str(DATA / "test.sqlite3")}  # a file: in memory, locking differs
     # Only a loss of power shows what waiting for the disk at every commit is for, and no test can cut it.
     DATABASES["default"]["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+else:
+    # Each test is a transaction, which idles while it does something else; on a busy machine for long.
+    DATABASES["default"]["OPTIONS"]["options"] = "-c statement_timeout=10s -c idle_in_transaction_session_timeout=60s"
 STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 STATIC_ROOT.mkdir()

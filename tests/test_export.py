@@ -355,6 +355,11 @@ class TestMarkdown:
         assert "##" not in as_markdown(chat)
         assert "*Failed: It \\*broke\\*.*" in as_markdown(chat)
 
+    def test_an_answer_that_was_cut_short_says_so(self, ada):
+        chat = Chat.objects.start(ada, title="Work")
+        chat.receive("Hello").versions.get().settle("done", text="Half", code="length_limit", error="It was cut short.")
+        assert as_markdown(chat).endswith("Half\n\n*It was cut short.*\n")
+
     @pytest.mark.parametrize(
         "name", ["# x", "x](http://e) [", "`code", "<!-- x", "**b", "| a | b |", "<script>", "x #"]
     )

@@ -194,6 +194,23 @@ def test_a_finish_reason_ends_a_reply_as_well_as_a_done(fake_gateway):
     assert after(fake_gateway, delta("Hi"), finish("stop"), eof()).told is None
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_an_answer_that_the_model_may_not_finish_says_so(fake_gateway, reason):
+    outcome = after(fake_gateway, delta("Half"), finish(reason), done())
+    assert (outcome.text, outcome.told) == ("Half", None)
+    code, words = outcome.reply.trouble
+    assert reason in code and words.startswith("The answer was cut short: ")
+    nothing = after(fake_gateway, role(), finish(reason), done())
+    assert nothing.told == ("failed", "empty", False)
+    assert str(nothing.error).startswith("The assistant sent no answer: ")
+
+
+@pytest.mark.parametrize("reason", ["stop", "tool_calls", "", None, 7, ["length"], {"length": 1}])
+def test_any_other_end_of_an_answer_is_its_end(fake_gateway, reason):
+    outcome = after(fake_gateway, delta("Hi"), finish(reason), done())
+    assert (outcome.told, outcome.reply.trouble) == (None, ("", ""))
+
+
 @pytest.mark.parametrize("form", ["text/event-stream", "Text/Event-Stream;Charset=UTF-8", "text/event-stream ; a=b"])
 def test_the_form_of_an_answer_is_read_in_any_spelling(fake_gateway, form):
     assert after(fake_gateway, head(content_type=form), delta("Hi"), done()).told is None

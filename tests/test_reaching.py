@@ -21,6 +21,7 @@ def said(*command, **env):
     return done.stdout + done.stderr
 
 
+@pytest.mark.thorough  # each waits for as long as the pool does
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_path, command):
     told = said(*command, WEBCHAT_DATA=str(tmp_path), DATABASE_URL=AWAY)

@@ -26,6 +26,7 @@ from tests.fake_gateway import (
     error,
     event,
     eventually,
+    finish,
     hang,
     reset,
     role,
@@ -175,6 +176,9 @@ def test_a_page_hears_pieces_that_follow_each_other_and_finished_blocks(chat, fa
         ([role(), delta("half"), error("no money")], "failed", "upstream_error", "half"),
         ([role(), delta("half"), reset()], "interrupted", "cut_off", "half"),
         ([role(), delta("half")], "interrupted", "cut_off", "half"),
+        ([role(), delta("half"), finish("length"), done()], "done", "length_limit", "half"),
+        ([role(), delta("half"), finish("content_filter"), done()], "done", "content_filter", "half"),
+        ([role(), finish("length"), done()], "failed", "empty", ""),
     ],
 )
 def test_what_the_gateway_does_ends_in_its_named_state_after_one_call(chat, fake_gateway, steps, state, code, text):
@@ -338,6 +342,34 @@ def test_many_chats_are_answered_side_by_side(ada, fake_gateway):
             return [await settled(chat) for chat in chats]
 
     assert {reply.state for reply in run(scenario())} == {"done"}
+
+
+def ended(state):
+    return metrics.registry.get_sample_value("webchat_replies_ended_total", {"state": state}) or 0
+
+
+def test_what_a_dead_process_left_is_counted_once(chat):
+    chat.receive("Hello")
+    Message.objects.claim("a process that died", 1)
+    Message.objects.update(lease_until="2020-01-01T00:00Z")
+    before = ended("interrupted")
+    reap()
+    reap()
+    assert ended("interrupted") == before + 1
+
+
+def test_what_a_person_stopped_is_stopped_though_its_process_died(chat):
+    """And what waits in line goes on, as after any stop."""
+    chat.receive("Hello")
+    chat.receive("And then")
+    reply = Message.objects.claim("a process that died", 1)[0]
+    chat.stop()
+    Message.objects.filter(pk=reply.pk).update(lease_until="2020-01-01T00:00Z")
+    reap()
+    assert [(m.state, m.error_text) for m in chat.messages.replies().order_by("pk")] == [
+        ("stopped", ""),
+        ("waiting", ""),
+    ]
 
 
 def test_a_reply_whose_process_died_is_interrupted_and_its_text_kept(chat, fake_gateway):

@@ -52,10 +52,11 @@ def ends_by_itself(text: str) -> bool:
 
 
 def ending(message: Message) -> str:
-    if message.role == Message.Role.USER or message.state == Message.State.DONE:
+    if message.role == Message.Role.USER:
         return ""
-    why = " ".join(message.error_text.split())
-    return f"*{plain(f'{message.get_state_display()}: {why}' if why else message.get_state_display())}*"
+    state = "" if message.state == Message.State.DONE else message.get_state_display()
+    words = ": ".join(filter(None, [state, " ".join(message.error_text.split())]))
+    return f"*{plain(words)}*" if words else ""
 
 
 def plain(text: str) -> str:

@@ -132,7 +132,7 @@ class Gateway:
                 broke = Empty("The connection to the gateway broke before any answer.")
                 raise CutOff() if reply.characters else broke from None
         if not reply.characters:
-            raise Empty
+            raise Empty(f"The assistant sent no answer: {why}." if (why := reply.shortened[1]) else "")
         if not reply.finished:
             raise CutOff
 

@@ -14,6 +14,10 @@ from .errors import BadReply, GatewayError, TooLarge, UpstreamError, words_of
 from .thoughts import Thinking
 
 MAX_MALFORMED = 20  # events
+SHORTENED = {
+    "length": ("length_limit", "it reached the length that the model may answer with"),
+    "content_filter": ("content_filter", "a content filter ended it"),
+}
 
 
 @dataclass
@@ -23,11 +27,18 @@ class Reply:
     upstream_id: str = ""
     usage: dict[str, Any] | None = None
     finished: bool = False
+    shortened: tuple[str, str] = ("", "")  # the code and why, where it has an end but not its own
     characters: int = 0
     events: int = 0
     malformed: int = 0
     cleaner: StreamCleaner = field(default_factory=StreamCleaner)
     thinking: Thinking = field(default_factory=Thinking)
+
+    @property
+    def trouble(self) -> tuple[str, str]:
+        """The code and the words for what is wrong with it although it is done; empty where nothing is."""
+        code, why = self.shortened
+        return code, f"The answer was cut short: {why}." if why else ""
 
 
 async def events(raw: AsyncIterator[bytes], reply: Reply) -> AsyncIterator[str]:
@@ -100,8 +111,9 @@ def _text_in(document: dict[str, Any], part: str, reply: Reply) -> str:
     choices = document.get("choices")
     found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     choice = next((choice for choice in found if choice.get("index", 0) == 0), {})
-    if choice.get("finish_reason"):
+    if reason := choice.get("finish_reason"):
         reply.finished = True
+        reply.shortened = SHORTENED.get(str(reason), reply.shortened)
     content = choice.get(part)
     if not isinstance(content, dict):
         return ""

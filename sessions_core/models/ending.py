@@ -89,6 +89,8 @@ def _forget(reply: "Message", *names: str) -> None:
 
 
 def interrupt(reply: "Message", process: str | None = None, code: str = "restarted", *, orphaned: bool = False) -> bool:
-    """The process that was writing this is gone; what arrived is kept."""
+    """The process that was writing this is gone; what arrived is kept. Who had asked for it to stop has that."""
+    if reply.stop_requested_at:
+        return reply.settle("stopped", process=process, orphaned=orphaned)
     words = "The server was restarted while this was being written; what arrived is kept."
     return reply.settle("interrupted", process=process, orphaned=orphaned, code=code, error=words)

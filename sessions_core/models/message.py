@@ -16,7 +16,7 @@ from . import ending, history, turns
 if TYPE_CHECKING:
     from .reading import Among
 
-LEASE = timedelta(seconds=8)
+LEASE = timedelta(seconds=7.5)
 
 
 class Literal(Func):

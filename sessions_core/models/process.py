@@ -11,10 +11,16 @@ class ProcessQuerySet(models.QuerySet["Process"]):
     def alive(self):
         return self.filter(seen_at__gt=Now() - ALIVE)
 
-    def beat(self, name: str, **standing: object) -> None:
-        """Say that this process is there, and how it is; and forget those that left without a word."""
+    def beat(self, name: str, **standing: object) -> "list[Process]":
+        """Say that this process is there, and how it is; forget those that left without a word. Gives the others.
+
+        Without `trouble` nothing new is known of the gateway; an empty one holds for all, who ask the same one.
+        """
         self.update_or_create(name=name, defaults=standing | {"seen_at": Now()})
+        if standing.get("trouble") == "":
+            self.exclude(trouble="").update(trouble="")
         self.filter(seen_at__lt=Now() - FORGOTTEN).delete()
+        return list(self.alive().exclude(name=name))
 
 
 class Process(models.Model):

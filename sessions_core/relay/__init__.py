@@ -53,10 +53,11 @@ class Relay:
     def running(self) -> dict[int, Running]:
         return self.writing.running
 
-    @property
-    def trouble(self) -> str:
-        """The code of what the gateway did wrong last; empty after a reply that went well."""
-        return self.carrying.breaker.trouble
+    def news(self) -> dict[str, str]:
+        """How the gateway did since this was last asked: under `trouble` the code of what it did wrong, or nothing."""
+        breaker = self.carrying.breaker
+        tried, breaker.tried = breaker.tried, False
+        return {"trouble": breaker.trouble} if tried else {}
 
     def start(self, *, alone: bool = False) -> None:
         """Begin to work in the running loop. `alone`: no other process can own a reply, so all are interrupted now."""

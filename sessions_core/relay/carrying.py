@@ -29,17 +29,18 @@ class Breaker:
         self.failures = 0
         self.paused_until = 0.0
         self.trouble = ""  # the code of what the gateway did wrong last; empty after a reply that went well
+        self.tried = False  # since somebody was told
 
     @property
     def open(self) -> bool:
         return monotonic() < self.paused_until
 
     def succeeded(self) -> None:
-        self.failures, self.trouble = 0, ""
+        self.failures, self.trouble, self.tried = 0, "", True
 
     def failed(self, error: wire.GatewayError) -> None:
         self.failures = self.failures + 1 if isinstance(error, wire.Unreachable) else 0
-        self.trouble = error.code
+        self.trouble, self.tried = error.code, True
         metrics.GATEWAY_ERRORS.labels(error.code).inc()
         if self.failures >= BREAKER_AFTER:
             self.paused_until = monotonic() + BREAKER_PAUSE
@@ -91,7 +92,7 @@ class Carrying:
             running.known.upstream_id = ""  # of the attempt that nobody heard
             await self._ask(running, turns)
         self.breaker.succeeded()
-        self.writing.finish(running, "done")
+        self.writing.finish(running, "done", *running.known.trouble)
         self.answered(running.reply)
 
     async def _unarchived(self, running: Running) -> bool:

@@ -6,13 +6,13 @@ from collections.abc import Collection
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from .. import retention
+from .. import metrics, retention
 from ..models import Chat, Message
 from .tasks import Thread, close_connection, surviving
 
 log = logging.getLogger(__name__)
 
-REAP = 1.0  # seconds: with the lease of eight, and the end of many, a page is told within ten
+REAP = 1.0  # seconds: after the lease, and with the end of many, a page is told within ten
 ENDS_PER_TURN = 20
 TIDY_FIRST, TIDY = 60.0, 600.0  # seconds after the start, then between two looks whether somebody did it today
 
@@ -20,7 +20,7 @@ TIDY_FIRST, TIDY = 60.0, 600.0  # seconds after the start, then between two look
 class Tidying:
     """In threads of its own: no reply waits for it. A drain ends it after the step it is at."""
 
-    def __init__(self, running: Collection[int]) -> None:
+    def __init__(self, running: Collection[int] = ()) -> None:
         self.running = running  # the replies this process is writing
         self.over = False
         self.thread = Thread("relay-reaper")
@@ -64,7 +64,7 @@ def interrupt_others(process: str) -> None:
     for first in range(0, len(left), ENDS_PER_TURN):
         with transaction.atomic():
             for reply in left[first : first + ENDS_PER_TURN]:
-                reply.interrupt()
+                counted(reply, reply.interrupt())
 
 
 def reap(alive: Collection[int] = ()) -> bool:
@@ -74,10 +74,17 @@ def reap(alive: Collection[int] = ()) -> bool:
     What is `alive` here is spared even when its lease is over: the database was away, not this process.
     """
     left = list(Message.objects.orphaned().exclude(pk__in=alive).select_related("chat")[:ENDS_PER_TURN])
-    ended = [reply.interrupt(orphaned=True) for reply in left]
+    ended = [counted(reply, reply.interrupt(orphaned=True)) for reply in left]
     for reply in Message.objects.waiting().exclude(stop_requested_at=None).select_related("chat"):
-        reply.settle(Message.State.STOPPED)
+        counted(reply, reply.settle(Message.State.STOPPED))
     for chat in Chat.objects.stranded():
         with chat.changing():
             chat.promote()
     return sum(ended) == ENDS_PER_TURN
+
+
+def counted(reply: Message, ended: bool) -> bool:
+    """Whether this process ended it, for the operator's figures too."""
+    if ended:
+        metrics.ENDED.labels("stopped" if reply.stop_requested_at else "interrupted").inc()
+    return ended

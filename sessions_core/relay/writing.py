@@ -160,6 +160,6 @@ class Writing:
             usage=known.usage,
             thinking=str(known.thinking),
         )
-        await self.thread.write(settle)
-        metrics.ENDED.labels(ending.state).inc()
+        if await self.thread.write(settle):
+            metrics.ENDED.labels(ending.state).inc()
         self.running.pop(running.reply.pk, None)

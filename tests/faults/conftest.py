@@ -31,7 +31,7 @@ def database_server() -> Iterator[str]:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder as a first start leaves it, to be copied: making one takes seconds."""
     server = Server(tmp_path_factory.mktemp("prepared") / "data").start()
-    server.end()
+    server.stop()
     return server.data
 
 
@@ -145,7 +145,7 @@ class Cluster:
 
     def end(self) -> None:
         for process in reversed(self.processes):
-            process.kill() if isinstance(process, RelayProcess) else process.end()
+            process.end()
 
 
 @pytest.fixture

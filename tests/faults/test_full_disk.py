@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
 
-from tests.faults.test_doctor import doctor
+from tests import postgres
+from tests.faults.test_doctor import doctor, found_by_doctor
 from tests.server import ROOT, Server, own_environment, wait_until
 
 
@@ -29,17 +32,22 @@ class SmallDisk:
         self.filling.unlink()
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    folder = tmp_path / "small"
+@contextmanager
+def mounted(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "none", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "none", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only root may mount a small disk")
     try:
         yield SmallDisk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with mounted(tmp_path / "small", 16) as small:
+        yield small
 
 
 def refused_start(command: str, folder: Path) -> str:
@@ -73,13 +81,33 @@ def test_who_watches_is_told_and_room_is_all_it_takes(disk: SmallDisk, gateway) 
         server.end()
 
 
+def test_the_doctor_finds_that_postgresql_has_no_room() -> None:
+    """In a folder of its own that everybody may enter: PostgreSQL runs as another user."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        with mounted(Path(folder, "small"), 200) as disk:
+            database = postgres.Postgres(str(disk.folder))
+            database.start()
+            try:
+                env = own_environment(WEBCHAT_DATA=folder, DATABASE_URL=database.url)
+                subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=env, check=True)
+                assert found_by_doctor(env)["disk"]["state"] == "ok"
+                disk.fill()
+                found = found_by_doctor(env)["disk"]
+                assert found["state"] == "bad" and "No space left" in found["says"] and "Make room" in found["remedy"]
+                disk.make_room()
+                assert found_by_doctor(env)["disk"]["state"] == "ok"
+            finally:
+                database.stop()
+
+
 @pytest.mark.parametrize("command", ["serve", "relay"])
 def test_a_start_says_what_to_do_and_leaves_nothing_half_made(disk: SmallDisk, command: str) -> None:
     disk.fill()
     said = refused_start(command, disk.folder)
     assert str(disk.folder) in said and "Make room" in said
     disk.make_room()
-    Server(disk.folder).start().end()
+    Server(disk.folder).start().stop()
     for left_open in (0, 36):  # kB: with these it comes as far as its first sign of life
         disk.fill()
         with disk.filling.open("ab") as file:
@@ -87,4 +115,4 @@ def test_a_start_says_what_to_do_and_leaves_nothing_half_made(disk: SmallDisk, c
         said = refused_start(command, disk.folder)
         assert str(disk.folder) in said and "Make room" in said
         disk.make_room()
-    Server(disk.folder).start().end()
+    Server(disk.folder).start().stop()

@@ -1,12 +1,11 @@
 import asyncio
-import signal
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, connections
 
 from chatapp import checks, prepare
-from chatapp.service import Service, end_in_peace
+from chatapp.service import Service, asked_to_stop, end_in_peace
 
 
 class Command(BaseCommand):
@@ -36,10 +35,7 @@ class Command(BaseCommand):
         self.say("Stopped.")
 
     async def run(self, drain: float) -> None:
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stopping.set)
+        stopping = asked_to_stop(asyncio.get_running_loop())
         service = Service(self.say)
         with prepare.in_a_sentence("It cannot start"):
             await service.begin()

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
+from tests.frames import in_full
 from tests.server import Person, Process, Server, Talk
 from tests.viewer import Viewer
 
@@ -72,7 +73,7 @@ class Page(Viewer):
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         await self._subscribe(socket)
         async for message in socket:
-            frame = json.loads(message.data)
+            frame = in_full(json.loads(message.data))
             now = time.monotonic()
             self.live_since = self.live_since or now
             if frame["type"] == "delta":

@@ -29,7 +29,7 @@ def lossy(request, make_server, make_cluster, redis, room):
 def test_deltas_reach_pages_that_lose_hints_and_reconnect_once(lossy, gateway, figures, scale):
     """L1: lost hints"""
     installation, server, where = lossy
-    positions, chats, each, life = scale(10_000, 1_000_000), scale(12, 20), scale(5, 10), scale(4, 30)
+    positions, chats, each, life = scale(6_000, 1_000_000), scale(12, 20), scale(5, 10), scale(4, 30)
     ada = server.first_account()
     gateway.script(None, counting(scale(60, 600)))
     over = threading.Event()

@@ -94,7 +94,7 @@ def test_kill_of_one_of_two_processes_leaves_the_replies_of_the_other_alone(with
         f"two processes on PostgreSQL and Redis, one killed and started again; {rounds} rounds of {replies} replies",
         "its replies interrupted ≤ 10 s later; the other's go on, no pause above 2.5 s",
         f"{orphans} interrupted after {longest(marked)} at most; the others all done, longest pause {longest(pauses)}",
-        max(marked) <= 10.5 and max(pauses) <= 2.5,
+        max(marked) <= 10 and max(pauses) <= 2.5,
     )
 
 
@@ -140,7 +140,7 @@ def test_sigterm_during_long_replies_is_told_to_every_page(server, gateway, figu
 
 def test_deploy_during_long_replies_cuts_none(with_redis, gateway, figures, scale):
     """Deploy of a relay"""
-    seconds = scale(8, 300)
+    seconds = scale(4, 300)
     pages_process, old = with_redis.pages(), with_redis.relay()
     ada = pages_process.first_account()
     gateway.script(None, counting_until(over := threading.Event()))
