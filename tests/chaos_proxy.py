@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.ports import free_port
+
 PIECE = 65536  # bytes
 RST = struct.pack("ii", 1, 0)
 TO_BE_READ = 0.2  # seconds that the other end has for the last words
@@ -25,7 +27,7 @@ TO_BE_READ = 0.2  # seconds that the other end has for the last words
 class ChaosProxy:
     def __init__(self, url: str) -> None:
         self.behind = urlsplit(url)
-        self.port = 0
+        self.port = free_port()
         self.latency = 0.0  # seconds, each way
         self.bandwidth = 0.0  # bytes per second, each way; 0: all there is
         self.slice = False
@@ -85,7 +87,6 @@ class ChaosProxy:
 
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port, backlog=1000)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
         self._server.close()

@@ -26,6 +26,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.fake_sessions import FakeSessions, NotDone
+from tests.ports import free_port
 
 TOKEN = "token-of-the-fake-gateway"
 PATH = "/v1/chat/completions"
@@ -306,7 +307,7 @@ class FakeGateway:
         self.pace = pace  # seconds between the deltas of an answer without a script
         self.count = count  # words of it
         self.tls = tls
-        self.port = 0
+        self.port = free_port()
         self.requests: list[Request] = []
         self.looks: list[Request] = []  # at transcripts; they come when they come, so they are not counted among those
         self.turns: dict[str, list[str]] = defaultdict(list)
@@ -348,10 +349,10 @@ class FakeGateway:
 
     def start(self) -> None:
         """Listen; after a stop, on the same port again."""
-        ready: Future[int] = Future()
+        ready: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)), name="fake-gateway", daemon=True)
         self._thread.start()
-        self.port = ready.result(timeout=10)
+        ready.result(timeout=10)
 
     def stop(self) -> None:
         """Stop listening and break what is running."""
@@ -359,14 +360,14 @@ class FakeGateway:
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
-    async def _run(self, ready: "Future[int]") -> None:
+    async def _run(self, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         try:
             server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1000, ssl=self.tls)
         except OSError as failure:
             return ready.set_exception(failure)
-        ready.set_result(server.sockets[0].getsockname()[1])
+        ready.set_result(None)
         await self._stopping.wait()
         for listening in server.sockets:
             self._loop.remove_reader(listening.fileno())  # what was accepted before a close may be lost half open

@@ -5,7 +5,7 @@ import subprocess
 import time
 from types import TracebackType
 
-from tests.postgres import free_port
+from tests.ports import free_port
 
 PROGRAM = "redis-server"
 QUIET = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--loglevel", "warning")

@@ -9,12 +9,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse 9 battery"
@@ -124,7 +126,7 @@ class Server(Process):
 
     def __init__(self, data: Path, *, faults: tuple[str, ...] = (), **env: str) -> None:
         super().__init__(data, faults=faults, **env)
-        self.port = 0
+        self.port = free_port()
         self.people: list[Person] = []
 
     @property
@@ -221,6 +223,7 @@ class Talk:
         self.person = person
         self.pk = uuid.uuid4()
         self.key = f"webchat-{self.pk}"
+        self.refusals: list[str] = []  # what was answered instead of taking a message
 
     def say(self, text: str, **fields: object) -> httpx2.Response:
         return self.send(f"/chats/{self.pk}/messages/", text, **fields)
@@ -236,15 +239,21 @@ class Talk:
     def insist(self, text: str, within: float = 60) -> httpx2.Response:
         """As the page's outbox: the same again until somebody says that it is stored."""
         client_id = uuid.uuid4()
-        return wait_until(lambda: self.tried(text, client_id), within, lambda: f"“{text}” was not taken")
+        return wait_until(
+            lambda: self.tried(text, client_id), within, lambda: f"“{text}” was not taken: {self.refusals}"
+        )
 
     def tried(self, text: str, client_id: uuid.UUID) -> httpx2.Response | None:
         """The answer, if it says that the message is stored."""
         before = len(self.person.accepted)
-        with suppress(httpx2.TransportError):
+        try:
             answer = self.say(text, client_id=client_id)
+        except httpx2.TransportError as error:
+            self.refusals.append(repr(error))
+        else:
             if len(self.person.accepted) > before:
                 return answer
+            self.refusals.append(f"{answer.status_code} at {answer.url.path}: {answer.text[:200]}")
         time.sleep(0.2)
         return None
 

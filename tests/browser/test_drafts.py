@@ -52,7 +52,7 @@ def test_a_draft_is_kept_when_typing_pauses_and_is_there_on_another_device(page,
 def test_it_is_kept_when_the_page_is_left_before_that(page, person, talk):
     box(page).press_sequentially("left at once")
     expect(box(page)).to_have_value("left at once")
-    page.wait_for_function("performance.getEntriesByType('resource').some(({name}) => name.includes('drafts'))")
+    page.evaluate("document.querySelector('chat-composer').drafts.then(() => null)")  # until its script has come
     page.goto("/chat/")
     until_kept(talk, "left at once")
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.fake_gateway import answer, words
-from tests.postgres import free_port
+from tests.ports import free_port
 from tests.server import ROOT, Pages, wait_until
 from tests.viewer import Viewer, staying
 

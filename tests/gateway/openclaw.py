@@ -12,10 +12,11 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
+
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 OLDER = HERE / "older"
@@ -95,7 +96,7 @@ class OpenClaw:
     def __init__(self, folder, home, model_port):
         self.folder = folder
         self.home = home
-        self.port = _free_port()
+        self.port = free_port()
         self.token = secrets.token_hex(24)
         self.config = self._config(model_port)
         self.log = home / "gateway.out"
@@ -185,9 +186,3 @@ class OpenClaw:
                 return connection.getresponse().status == 200
             except (OSError, http.client.HTTPException):
                 return False
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 LOCK = HERE / "requirements.txt"
@@ -62,7 +63,7 @@ class Llama:
         self.packages = folder / "packages"
         self.log = log
         self.options = ["--context", str(context), "--tokens", str(tokens), *(["--endless"] if endless else [])]
-        self.port = _free_port()
+        self.port = free_port()
         self.process = None
 
     @property
@@ -102,9 +103,3 @@ class Llama:
         with contextlib.suppress(OSError):
             return self.get("/health")["status"] == "ok"
         return False
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
