@@ -24,6 +24,7 @@ class Following:
         self.rev = 0
         self.list_rev = 0  # as it was at the last look
         self.message = self.seq = 0  # which reply, and up to which delta the page has it
+        self.named = 0  # the reply that the last piece of text was of
         self.runs = asyncio.Event()  # a reply does
         self.begun = 0  # the reply that the page knows somebody writes
         self.blocks, self.blocks_due = True, False  # whether it is told of blocks; whether it lacks all of them
@@ -118,10 +119,14 @@ class Following:
 
     async def _send(self, after: int, seq: int, text: str) -> None:
         """Twenty times a second, so the frame says nothing that goes without saying."""
-        frame = {"reply": self.message, "seq": seq, "text": text}
+        frame: dict[str, Any] = {"seq": seq, "text": text}
+        if self.named != self.message:
+            frame["reply"] = self.named = self.message
+        if after != seq - 1:
+            frame["after"] = after
         self.flow.sent(len(text))
         self.seq = seq
-        await self.say(frame if after == seq - 1 else frame | {"after": after})
+        await self.say(frame)
 
     async def _send_blocks(self) -> None:
         frame = await standing.blocks(self.message, self.seq) if self.seq else None

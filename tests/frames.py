@@ -2,9 +2,18 @@
 
 from typing import Any
 
+import orjson
 
-def in_full(frame: dict[str, Any]) -> dict[str, Any]:
-    """With what a piece of a reply leaves out because it goes without saying."""
-    if "type" in frame:
-        return frame
-    return {"type": "delta", "message": frame["reply"], "after": frame["seq"] - 1} | frame
+
+class Frames:
+    """What comes over one socket, with what a piece of a reply leaves out because it goes without saying."""
+
+    def __init__(self) -> None:
+        self.reply = 0
+
+    def read(self, data: str | bytes) -> dict[str, Any]:
+        frame = orjson.loads(data)
+        if "type" in frame:
+            return frame
+        self.reply = frame.get("reply", self.reply)
+        return {"type": "delta", "message": self.reply, "after": frame["seq"] - 1} | frame

@@ -17,7 +17,7 @@ from chatapp import consumers, flow, standing
 from chatapp.asgi import application
 from sessions_core.hub import hub
 from sessions_core.models import Chat, Message, User
-from tests.frames import in_full
+from tests.frames import Frames
 from tests.loops import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,6 +105,7 @@ async def page(cookie, **more):
 class Page:
     def __init__(self, socket):
         self.socket = socket
+        self.frames = Frames()
 
     async def say(self, **frame):
         await self.socket.send_to(text_data=orjson.dumps(frame).decode())
@@ -116,9 +117,16 @@ class Page:
         """The next frame of these kinds; others are passed over."""
         async with asyncio.timeout(5):
             while True:
-                frame = in_full(orjson.loads(await self.socket.receive_from()))
+                frame = self.frames.read(await self.socket.receive_from())
                 if not kinds or frame["type"] in kinds:
                     return frame
+
+    async def piece(self):
+        """The next of a reply, as it comes over the wire."""
+        async with asyncio.timeout(5):
+            while "type" in (frame := orjson.loads(await self.socket.receive_from())):
+                pass
+            return frame
 
     async def closed_with(self):
         async with asyncio.timeout(2):
@@ -233,6 +241,32 @@ def test_live_text_is_passed_on_in_order(cookie, chat, slow_ticks):
                 (1, 2, "two "),
                 (2, 3, "three"),
             ]
+
+    run(scenario())
+
+
+def test_a_piece_says_whose_it_is_where_that_changes(cookie, ada, chat, slow_ticks):
+    """What goes without saying is not said: that comes twenty times a second."""
+    other = Chat.objects.start(ada, title="Other")
+    other.receive("Hello")
+
+    async def pieces(tab, chat, *texts):
+        await tab.subscribe(chat)
+        await tab.hear("rev")
+        heard = []
+        for seq, text in enumerate(texts, start=1):
+            reply = await write_and_publish(text, seq, chat)
+            heard.append(await tab.piece())
+        return reply.pk, heard
+
+    async def scenario():
+        async with page(cookie) as tab:
+            reply, heard = await pieces(tab, chat, "one", "two")
+            assert heard == [{"seq": 1, "text": "one", "reply": reply}, {"seq": 2, "text": "two"}]
+            reply, heard = await pieces(tab, other, "three")
+            assert heard == [{"seq": 1, "text": "three", "reply": reply}]
+            await tab.subscribe(chat)
+            assert (await tab.hear("delta"))["text"] == "onetwo"
 
     run(scenario())
 

@@ -119,7 +119,7 @@ def test_the_socket_page_names_every_frame_and_code():
     consumer, *others = [(ROOT / "chatapp" / f"{name}.py").read_text() for name in names]
     for code in re.findall(r"\b4\d{3}\b", consumer.split("class ")[0]):
         assert code in page, code
-    for frame in {"{reply,", "rev", "end", *re.findall(r'"type": "(\w+)"', "".join([consumer, *others]))}:
+    for frame in {"{seq,", "rev", "end", *re.findall(r'"type": "(\w+)"', "".join([consumer, *others]))}:
         assert f"`{frame} " in page, frame
 
 

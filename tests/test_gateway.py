@@ -8,7 +8,7 @@ import threading
 import traceback
 from contextlib import aclosing, closing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from time import monotonic
 
 import httpx2
@@ -125,6 +125,27 @@ def test_text_comes_as_it_is_sent(fake_gateway):
         return pieces
 
     assert asyncio.run(reading()) == ["Hel", "lo"]
+
+
+def test_the_loop_goes_on_while_the_sdk_is_imported(fake_gateway):
+    """On a slow machine that takes longer than another process believes that this one lives."""
+    went_on = threading.Event()
+
+    class Slow(wire.Gateway):
+        @cached_property
+        def client(self):
+            assert went_on.wait(5), "it stood still"
+            return super().client
+
+    async def reading():
+        asyncio.get_running_loop().call_later(0.05, went_on.set)
+        client = Slow(fake_gateway.url, fake_gateway.token)
+        try:
+            return await collect(client)
+        finally:
+            await client.close()
+
+    assert asyncio.run(reading()).text == echo("hello", 20)
 
 
 def test_two_sessions_have_two_memories(fake_gateway):

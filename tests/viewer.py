@@ -1,7 +1,6 @@
 """An open page without a browser: follows a chat over the socket as `static/js` does, and keeps what it was shown."""
 
 import asyncio
-import json
 import re
 import threading
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import aiohttp
 
-from tests.frames import in_full
+from tests.frames import Frames
 from tests.server import Talk
 
 STATE = re.compile(r'<article id="message-(\d+)"[^>]* data-role="assistant" data-state="(\w+)"')
@@ -59,8 +58,9 @@ class Viewer:
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.connections += 1
         await self._subscribe(socket)
+        frames = Frames()
         async for message in socket:
-            frame = in_full(json.loads(message.data))
+            frame = frames.read(message.data)
             if frame["type"] == "delta":
                 await self._take(socket, frame)
             elif frame["type"] in ("rev", "end"):

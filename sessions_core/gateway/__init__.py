@@ -92,6 +92,7 @@ class Gateway:
 
         Raises a GatewayError; `reply` is filled on the way.
         """
+        await self.ready()
         try:
             async with self._open(turns, key, agent) as response:
                 async for text in self._read(response, reply):
@@ -135,6 +136,12 @@ class Gateway:
             raise Empty(f"The assistant sent no answer: {why}." if (why := reply.shortened[1]) else "")
         if not reply.finished:
             raise CutOff
+
+    async def ready(self) -> None:
+        """Have the SDK without the loop standing still meanwhile: where that takes long, other processes would take
+        this one for dead."""
+        if "client" not in self.__dict__:
+            await asyncio.to_thread(lambda: self.client.chat.completions)
 
     @cached_property
     def client(self) -> Any:

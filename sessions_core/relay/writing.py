@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 FLUSH = 0.05  # seconds between two commits, at least; a reply's first delta does not wait
 STOP_POLL = 0.5  # seconds
-BEAT = 2.0  # seconds; the lease is eight
+BEAT = 2.0  # seconds; the lease is nearly four of them
 ENDS_PER_FLUSH = 20
 MOST_UNWRITTEN = 1_000_000  # characters per reply, then the gateway is not read further
 

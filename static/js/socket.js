@@ -14,9 +14,15 @@ const FIRST_MISS = 1_000; // ms, before what could not be fetched is asked for a
 
 const backedOff = (first, times) => Math.min(LONGEST_PAUSE, first * 2 ** times) * (0.5 + Math.random() / 2);
 
-// A piece of a reply comes with nothing that goes without saying.
-function inFull(frame) {
-  return frame.type ? frame : { type: "delta", message: frame.reply, after: frame.seq - 1, ...frame };
+// A piece of a reply comes with nothing that goes without saying: it is of the same as the one before.
+function frames() {
+  let reply = 0;
+  return (data) => {
+    const frame = JSON.parse(data);
+    if (frame.type) return frame;
+    reply = frame.reply ?? reply;
+    return { type: "delta", message: reply, after: frame.seq - 1, ...frame };
+  };
 }
 
 class Live extends EventTarget {
@@ -59,7 +65,8 @@ class Live extends EventTarget {
     const socket = new WebSocket(`${location.origin.replace("http", "ws")}/ws/`);
     this.#socket = socket;
     socket.onopen = () => this.#opened();
-    socket.onmessage = (event) => this.#hear(inFull(JSON.parse(event.data)));
+    const read = frames();
+    socket.onmessage = (event) => this.#hear(read(event.data));
     socket.onclose = (event) => socket === this.#socket && this.#closed(event.code);
   }
 

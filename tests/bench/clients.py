@@ -20,7 +20,7 @@ import aiohttp
 import orjson
 
 from tests.bench.upstream import now
-from tests.frames import in_full
+from tests.frames import Frames
 
 REV = re.compile(rb'<meta name="rev" content="(\d+)"')
 FACE = re.compile(rb'data-face="(\w+)"')
@@ -129,10 +129,11 @@ class Page:
         await self.socket.send_json({"type": "sub", "chat": self.chat} | place)
 
     async def listen(self) -> None:
+        frames = Frames()
         async for message in self.socket:
             self.result.bytes += len(message.data)
             self.result.frames += 1
-            frame = in_full(orjson.loads(message.data))
+            frame = frames.read(message.data)
             if take := getattr(self, f"on_{frame['type']}", None):
                 await take(frame)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_gateway import FakeGateway, delta, done, finish, role, sleep, words
-from tests.frames import in_full
+from tests.frames import Frames
 from tests.server import Server, Talk, wait_until
 from tests.viewer import Viewer, watching
 
@@ -208,6 +208,7 @@ def test_a_page_that_reads_slowly_is_let_go_with_the_beginning_of_the_text(make_
 
 def whole_frames(data: bytes) -> Iterator[dict]:
     """What the server sent, as far as it came."""
+    frames = Frames()
     while len(data) >= 4:
         length, begin = data[1], 2
         if length >= 126:
@@ -216,7 +217,7 @@ def whole_frames(data: bytes) -> Iterator[dict]:
         if len(data) < begin + length:
             return
         if data[0] == 0x81:  # a text in one frame
-            yield in_full(json.loads(data[begin : begin + length]))
+            yield frames.read(data[begin : begin + length])
         elif data[0] == 0x88:
             yield {"type": "close", "code": int.from_bytes(data[begin : begin + 2], "big")}
         data = data[begin + length :]

@@ -1,7 +1,6 @@
 """Many chats and many open pages of one person in one event loop, cheap enough for the cores the server runs on."""
 
 import asyncio
-import json
 import math
 import random
 import time
@@ -11,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
-from tests.frames import in_full
+from tests.frames import Frames
 from tests.server import Person, Process, Server, Talk
 from tests.viewer import Viewer
 
@@ -72,8 +71,9 @@ class Page(Viewer):
 
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         await self._subscribe(socket)
+        frames = Frames()
         async for message in socket:
-            frame = in_full(json.loads(message.data))
+            frame = frames.read(message.data)
             now = time.monotonic()
             self.live_since = self.live_since or now
             if frame["type"] == "delta":
