@@ -11,7 +11,7 @@ from sessions_core.errors import Refusal
 from sessions_core.models import Chat, Message
 
 from .requests import Request
-from .views import done, own_chat, place, refused, show
+from .views import box_kept, own_chat, place, refused, show
 
 
 @login_required
@@ -25,22 +25,22 @@ def queue(request: Request, pk: uuid.UUID) -> HttpResponse:
         chat.cancel_queued(get_object_or_404(chat.messages.all(), pk=place(cancelled)))
     elif "resume" in request.POST:
         return resume(request, chat)
-    return done(request, chat)
+    return box_kept(request, chat)
 
 
 def resume(request: Request, chat: Chat) -> HttpResponse:
     try:
         chat.resume_queue()
     except Refusal as refusal:
-        return refused(request, chat, refusal, "")
-    return done(request, chat)
+        return refused(request, chat, refusal, request.POST.get("text", ""))
+    return box_kept(request, chat)
 
 
 def take_back(request: Request, chat: Chat, message: Message) -> HttpResponse:
-    """Its text for the box; nothing when it has been sent already."""
+    """Its text for the box, before what is in there; nothing when it has been sent already."""
     text = chat.take_back(message)
     if text is None:
-        return done(request, chat)
+        return box_kept(request, chat)
     if request.htmx:
         return HttpResponse(text, content_type="text/plain; charset=utf-8")
-    return show(request, chat, text=text)
+    return show(request, chat, text="\n".join(filter(None, [text, request.POST.get("text")])))

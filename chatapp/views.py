@@ -197,9 +197,14 @@ def done(request: Request, chat: Chat) -> HttpResponse:
 @login_required
 @require_POST
 def stop(request: Request, pk: uuid.UUID) -> HttpResponse:
-    """Without JavaScript what is in the box comes along, to be there afterwards."""
-    chat, text = own_chat(request, pk), request.POST.get("text")
+    chat = own_chat(request, pk)
     chat.stop()
+    return box_kept(request, chat)
+
+
+def box_kept(request: Request, chat: Chat) -> HttpResponse:
+    """Without JavaScript what is in the box comes along, to be there afterwards."""
+    text = request.POST.get("text")
     try:
         if text is not None:
             chat.keep_draft(text)

@@ -254,8 +254,9 @@ def test_held_messages_are_sent_on(client, chat):
     Message.objects.create(chat=chat, role="user", state="held", text="two", chapter=1, key_number=1)
     question.versions.get().settle("failed")
     assert "Send the rest" in client.get(f"/chat/?session={chat.key}").content.decode()
-    client.post(f"/chats/{chat.pk}/queue/", {"resume": "1"})
+    client.post(f"/chats/{chat.pk}/queue/", {"resume": "1", "text": "being typed"})
     assert chat.messages.get(text="two").state == "sent"
+    assert Chat.objects.get(pk=chat.pk).draft == "being typed"
 
 
 def test_reading_is_told_by_a_post(client, chat):

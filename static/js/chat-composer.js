@@ -75,7 +75,7 @@ class ChatComposer extends HTMLElement {
     this.form.addEventListener("submit", (event) => this.#submit(event));
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.box.addEventListener("input", () => this.#typed());
-    this.querySelector("#stop button")?.removeAttribute("form"); // which is for where no script runs
+    for (const button of document.querySelectorAll("#stop button, #queue button")) button.removeAttribute("form"); // for no script
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop(event));
     document.addEventListener("submit", (event) => event.target.matches("[data-gives-back]") && this.#takeOut(event));
     document.addEventListener("submit", (event) => event.target.matches("[action$='/logout/']") && this.#signOut(event));

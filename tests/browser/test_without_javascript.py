@@ -112,6 +112,21 @@ def test_waiting_messages_show_and_can_be_cancelled(person, gateway, plain, held
     expect(page.locator(".queue__item")).to_have_count(0)
 
 
+def test_what_is_in_the_box_stays_whatever_is_done_with_those_that_wait(person, gateway, plain, held):
+    talk = start_chat(person, gateway, held("Half"))
+    page = plain(person, address_of(talk))
+    send(page, "First")
+    send(page, "Second")
+    box(page).fill("Being typed")
+    button(page.locator(".queue__item", has_text="First"), "Cancel").click()
+    expect(page.locator(".queue__item")).to_have_count(1)
+    expect(box(page)).to_have_value("Being typed")
+    button(page.locator(".queue__item", has_text="Second"), "Edit").click()
+    expect(page.locator(".queue__item")).to_have_count(0)
+    expect(box(page)).to_have_value("Second\nBeing typed")
+    expect(questions(page)).to_have_count(1)
+
+
 def test_stopping_keeps_what_is_in_the_box(person, gateway, plain, held):
     talk = start_chat(person, gateway, reply := held("Half", " and half"))
     reply.next()
