@@ -198,7 +198,7 @@ def done(request: Request, chat: Chat) -> HttpResponse:
 @require_POST
 def stop(request: Request, pk: uuid.UUID) -> HttpResponse:
     chat = own_chat(request, pk)
-    chat.stop()
+    chat.stop(place(request.POST.get("reply", "")) or None)
     return box_kept(request, chat)
 
 

@@ -196,6 +196,20 @@ def test_earlier_messages_are_a_page_of_their_own(client, chat):
     assert "note 69." in client.get(f"/chat/?session={chat.key}&before=71").content.decode()
 
 
+def test_stop_is_for_the_reply_that_was_seen(client, chat):
+    send(client, chat, "one")
+    send(client, chat, "two")
+    first = chat.messages.get(role="assistant")
+    first.settle("done")
+    second = chat.messages.running().get()
+    client.post(f"/chats/{chat.pk}/stop/", {"reply": first.pk}, headers=HTMX)
+    assert chat.messages.running().get() == second
+    shown = client.get(f"/chat/?session={chat.key}").content.decode()
+    assert f'name="reply" value="{second.pk}"' in shown
+    client.post(f"/chats/{chat.pk}/stop/", {"reply": second.pk}, headers=HTMX)
+    assert not chat.messages.running().exists()
+
+
 def test_stop_retry_and_queue_are_plain_forms(client, chat):
     send(client, chat, "one")
     back = f"/chat/?session={chat.key}"

@@ -136,10 +136,11 @@ def ask(chat: "Chat", question: Message, instead_of: Message | None = None) -> M
     return reply
 
 
-def stop(chat: "Chat") -> bool:
-    """Ask whoever writes the running reply to stop; one that nobody has begun stops here. False when none runs."""
+def stop(chat: "Chat", seen: int | None = None) -> bool:
+    """Ask whoever writes the running reply to stop; one that nobody has begun stops here. False when none runs, or
+    another than the one that was `seen`: what begins in its place is not meant."""
     reply = chat.messages.running().first()
-    if reply is None:
+    if reply is None or seen not in (None, reply.pk):
         return False
     Message.objects.running().filter(pk=reply.pk).update(stop_requested_at=Now())
     if chat.messages.waiting().filter(pk=reply.pk).exists() and reply.settle(Message.State.STOPPED):

@@ -1,63 +1,14 @@
 // The message box: Enter sends, and what was sent stays in an outbox until the server has it.
 
-import { reason } from "./session-menus.js";
-import { live } from "./socket.js";
+import { guard, mine, outbox, putAside, refused, unsent, uuid } from "./outbox.js";
+import { NO_CONNECTION, live, reason } from "./socket.js";
 
-const MOMENT = 1_000; // ms, between saying where to go and going
 const MOST_TOLD = 10_000; // characters of a draft that became a message; a form holds little more than that
-const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; then the person decides
-const SIGNED_OUT = "You are signed out. Sign in in another tab, then send this again.";
+const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; the last again and again
+const STILL_MEANT = 3_000; // ms, that Stop waits for the reply to what is being sent
+const AWAY = [502, 503, 504];
+const SIGNED_OUT = "You are signed out. Reload this page to sign in; your text stays here.";
 const STALE = "This page is too old to send from. Reload it; your text stays here.";
-const NO_CONNECTION = "No connection.";
-
-function uuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is missing on plain http
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
-// A person's own, in a browser that others may use too.
-const mine = (what) => `${what}:${document.querySelector("chat-composer").dataset.user}`;
-
-// What there is no room for is sent all the same, and given back when it is refused.
-function putAside(place, what) {
-  try {
-    sessionStorage.setItem(place, JSON.stringify(what));
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-// A list that outlives the page, if there is room.
-function kept(name) {
-  let tooMuch = null;
-  return {
-    all: () => tooMuch ?? JSON.parse(sessionStorage.getItem(mine(name)) ?? "[]"),
-    keep(entries) {
-      tooMuch = putAside(mine(name), entries) ? null : entries;
-      guard();
-    },
-  };
-}
-
-const refused = kept("refused");
-const outbox = {
-  ...kept("outbox"),
-  add: (entry) => outbox.keep([...outbox.all(), entry]),
-  remove: (id) => outbox.keep(outbox.all().filter((entry) => entry.fields.client_id !== id)),
-};
-
-// The app's other pages go on with what is not sent yet; a tab that is closed takes it along, so it asks.
-const unsent = () => [outbox, refused].some((list) => list.all().length > 0);
-const guard = () => (unsent() ? addEventListener : removeEventListener)("beforeunload", askFirst);
-let leftAt = -MOMENT;
-window.navigation?.addEventListener("navigate", ({ destination, timeStamp }) => {
-  if (new URL(destination.url).origin === location.origin) leftAt = timeStamp;
-});
-const askFirst = (event) => event.timeStamp - leftAt > MOMENT && event.preventDefault();
 
 const waiting = () => document.querySelectorAll(".queue__item").length;
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
@@ -66,6 +17,7 @@ class ChatComposer extends HTMLElement {
   #sending = Promise.resolve();
   #sentSomething = false;
   #typedHere = false;
+  #stopWanted = -Infinity; // since when
 
   connectedCallback() {
     this.form = this.querySelector("form");
@@ -80,7 +32,8 @@ class ChatComposer extends HTMLElement {
     document.addEventListener("submit", (event) => event.target.matches("[data-gives-back]") && this.#takeOut(event));
     document.addEventListener("submit", (event) => event.target.matches("[action$='/logout/']") && this.#signOut(event));
     document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt.matches("#stop, #queue form") && this.say(reason(detail)));
-    live.addEventListener("up", () => this.error.textContent.startsWith(NO_CONNECTION) && this.say(""));
+    live.addEventListener("up", () => this.error.textContent.startsWith("No connection.") && this.say(""));
+    for (const [place, sign] of [[live, "up"], [window, "online"]]) place.addEventListener(sign, () => this.#hurry());
     new MutationObserver(() => waiting() < this.waited && this.say("")).observe(this.closest("main"), { childList: true });
     this.#resume();
     this.#restore();
@@ -162,10 +115,12 @@ class ChatComposer extends HTMLElement {
     if (!event.repeat) this.form.requestSubmit();
   }
 
+  // Also the reply to what is being sent just now.
   #stop(event) {
+    if (event?.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;
     const stop = document.querySelector("#stop:not([hidden])");
-    if (!stop || event.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;
-    stop.requestSubmit();
+    if (stop) stop.requestSubmit(stop.querySelector("button"));
+    else if (this.#isSending) this.#stopWanted = performance.now();
   }
 
   #submit(event) {
@@ -201,13 +156,21 @@ class ChatComposer extends HTMLElement {
     return picture;
   }
 
+  // Until it is answered: what comes after it waits, so that nothing overtakes it. An error of the server's own is no
+  // connection that will come back.
   async #send(entry, picture) {
-    for (const pause of [...PAUSES, null]) {
+    for (let attempt = 0; ; attempt += 1) {
       const response = await this.#post(entry).catch(() => null);
-      if (response && response.status < 500) return this.#answered(response, entry, picture);
-      if (pause) await wait(pause);
+      const late = attempt >= PAUSES.length;
+      if (response && (response.status < 500 || (late && !AWAY.includes(response.status)))) return this.#answered(response, entry, picture);
+      if (picture) this.#offerAgain(picture, late);
+      await Promise.race([wait(PAUSES[attempt] ?? PAUSES.at(-1)), new Promise((resolve) => (this.again = resolve))]);
     }
-    this.#offerAgain(entry, picture);
+  }
+
+  // Without the rest of the pause.
+  #hurry() {
+    this.again?.();
   }
 
   #post({ action, fields }) {
@@ -222,10 +185,16 @@ class ChatComposer extends HTMLElement {
     if (goTo) return entry.chat === this.form.dataset.chat && this.#goTo(goTo);
     if (response.redirected) return this.#giveBack(SIGNED_OUT, entry, picture);
     const words = await response.text();
-    if (response.ok) return picture && this.messages.merge(words);
+    if (response.ok) return picture && this.#show(words);
     if (response.headers.get("Content-Type")?.startsWith("text/plain")) return this.#giveBack(words, entry, picture);
     if (response.status === 403) return this.#giveBack(STALE, entry, picture);
     this.#giveBack(`Not sent (${response.status}). The chat may be gone; reload the page.`, entry, picture);
+  }
+
+  #show(words) {
+    this.messages.merge(words);
+    if (performance.now() - this.#stopWanted < STILL_MEANT) this.#stop();
+    this.#stopWanted = -Infinity;
   }
 
   // The server lets go of the draft that this was; what was typed meanwhile is kept anew, also where it is the same.
@@ -245,7 +214,11 @@ class ChatComposer extends HTMLElement {
 
   // No chat was made: what is in the box belongs to the empty page as before.
   #stayNew() {
-    this.#sentSomething = outbox.all().some((entry) => entry.chat === this.form.dataset.chat);
+    this.#sentSomething = this.#isSending;
+  }
+
+  get #isSending() {
+    return outbox.all().some((entry) => entry.chat === this.form.dataset.chat);
   }
 
   // What could not be sent goes back into the box of its conversation.
@@ -264,18 +237,16 @@ class ChatComposer extends HTMLElement {
 
   #takeOut(event) {
     event.preventDefault();
-    const offline = () => this.say(`${NO_CONNECTION} Try again in a moment.`);
-    import("./taking-out.js").then(({ takeOut }) => takeOut(event, this), offline);
+    import("./taking-out.js").then(({ takeOut }) => takeOut(event, this), () => this.say(NO_CONNECTION));
   }
 
-  #offerAgain(entry, picture) {
-    if (!picture) return;
+  #offerAgain(picture, offered) {
     const again = picture.querySelector("button");
-    picture.querySelector(".message__state").textContent = "";
-    again.hidden = false;
+    picture.querySelector(".message__state").textContent = offered ? "" : "Sending…";
+    again.hidden = !offered;
     again.onclick = () => {
-      picture.remove();
-      this.#queue(entry);
+      this.#offerAgain(picture, false);
+      this.#hurry();
     };
   }
 

@@ -1,6 +1,6 @@
 // The conversation: places what the server rendered, and lets live text grow between two renderings.
 
-import { Updates, live } from "./socket.js";
+import { NO_CONNECTION, Updates, live } from "./socket.js";
 
 const NEAR_END = 80; // px
 const ANSWER = 1_000; // ms
@@ -242,7 +242,12 @@ class ChatMessages extends HTMLElement {
     const link = event.target.closest("a[data-way]");
     if (!link || !this.dataset.chat || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    import("./versions.js").then(({ follow }) => follow(link)).catch(() => location.assign(link.href));
+    const elsewhere = (error) => (error instanceof TypeError ? this.#say(NO_CONNECTION) : location.assign(link.href));
+    import("./versions.js").then(({ follow }) => follow(link)).catch(elsewhere);
+  }
+
+  #say(words) {
+    document.querySelector("chat-composer").say(words);
   }
 
   #look() {

@@ -256,7 +256,26 @@ class TryThis extends HTMLElement {
   }
 }
 
+const JUST_BEGUN = 1_000; // ms
+let stoppable = {}; // which reply Stop is for, and since when
+
+// A reply that begins where another was stopped, or ended, is not what a press was meant for that came just then.
+class StopButton extends HTMLElement {
+  connectedCallback() {
+    const { value: reply } = this.querySelector("button");
+    if (reply !== stoppable.reply) stoppable = { reply, since: stoppable.reply ? performance.now() : -JUST_BEGUN };
+    this.closest("form").addEventListener("submit", (event) => this.#guard(event), { capture: true });
+  }
+
+  #guard(event) {
+    if (performance.now() - stoppable.since > JUST_BEGUN) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+}
+
 customElements.define("copy-button", CopyButton);
+customElements.define("stop-button", StopButton);
 customElements.define("elapsed-time", ElapsedTime);
 customElements.define("live-reply", LiveReply);
 customElements.define("connection-line", ConnectionLine);

@@ -1,4 +1,5 @@
-// This page's live connection: hands on what it hears as events, and comes back by itself. And what stands in for it.
+// This page's live connection: hands on what it hears as events, and comes back by itself. What stands in for it, and what
+// is said where there is none.
 
 const SIGNED_OUT = 4401;
 const GONE = 4404;
@@ -11,6 +12,8 @@ const ACK_EVERY = 64_000; // characters
 const ACK_AFTER = 1_000; // ms
 const POLL = 2_000; // ms, when the socket does not come up
 const FIRST_MISS = 1_000; // ms, before what could not be fetched is asked for again
+
+export const NO_CONNECTION = "No connection. Try again in a moment.";
 
 const backedOff = (first, times) => Math.min(LONGEST_PAUSE, first * 2 ** times) * (0.5 + Math.random() / 2);
 
@@ -136,6 +139,13 @@ class Live extends EventTarget {
 }
 
 export const live = new Live();
+
+// Why an action was refused, in the server's words; nothing when it was done.
+export function reason({ successful, xhr }) {
+  if (successful) return "";
+  if (xhr.getResponseHeader("Content-Type")?.startsWith("text/plain")) return xhr.responseText;
+  return xhr.status ? `That did not work (${xhr.status}). Reload the page and try again.` : NO_CONNECTION;
+}
 
 // What changed, over HTTP: when somebody says that there is something, and every two seconds when nobody can.
 export class Updates {

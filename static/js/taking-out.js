@@ -16,8 +16,15 @@ export async function takeOut({ target: form, submitter }, composer) {
   const response = await answered(form.action, new URLSearchParams(new FormData(form, submitter)), composer);
   asked.delete(value);
   composer.say("");
-  if (response.status === 200) takeBack(await response.text(), composer);
+  if (response.status === 200) back(await response.text(), composer);
   composer.messages.sync();
+}
+
+// The server has put it into the draft, too.
+function back(text, composer) {
+  takeBack(text, composer);
+  const { box } = composer;
+  box.defaultValue = [text, box.defaultValue].filter(Boolean).join("\n");
 }
 
 async function answered(address, body, composer) {

@@ -129,7 +129,7 @@ class EditMessage extends HTMLElement {
     const response = await fetch(this.form.action, { method: "POST", headers: { "HX-Request": "true" }, body });
     const words = await response.text();
     const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
-    if (!response.ok || response.redirected) return plain ? words : "Not sent. Copy your text and reload the page.";
+    if (!response.ok || response.redirected) return plain ? words : "Not sent. Reload the page; your text stays here.";
     this.#end();
     messages.pend(document.createDocumentFragment());
     messages.merge(words);

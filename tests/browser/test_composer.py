@@ -190,6 +190,17 @@ def test_text_that_a_stale_page_could_not_send_survives_the_reload_it_asks_for(p
     expect(box(page)).to_have_value("written with care")
 
 
+def test_who_was_signed_out_signs_in_where_the_page_says_and_has_the_text(page, person):
+    page.context.clear_cookies(name="webchat")
+    say(page, "written with care")
+    expect(page.get_by_role("alert")).to_contain_text("You are signed out. Reload this page to sign in")
+    page.reload()
+    expect(button(page, "Sign in")).to_be_visible()
+    page.context.add_cookies(person.cookies)  # as after signing in
+    page.reload()
+    expect(box(page)).to_have_value("written with care")
+
+
 def test_what_somebody_may_not_do_is_said_in_the_servers_words(page, app, person, talk):
     group = {"name": "Nobody", "agent_grants-INITIAL_FORMS": 0, "agent_grants-TOTAL_FORMS": 1}
     app.admin.post("/admin/auth/group/add/", **group, **{"agent_grants-0-agent": "main"})

@@ -31,6 +31,22 @@ def kept_in(page):
     return page.evaluate("JSON.stringify(sessionStorage)")
 
 
+@pytest.mark.parametrize("way", ["Edit", "Earlier version"])
+def test_without_a_connection_the_conversation_stays_and_says_so(page, way):
+    typed_anew(page, "In other words").press("Enter")
+    expect_state(answers(page), "done")
+    expect(questions(page).get_by_role("link", name="Earlier version")).to_be_attached()
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    questions(page).hover()
+    questions(page).get_by_role("link", name=way).click()
+    expect(page.get_by_role("alert")).to_contain_text("No connection. Try again in a moment.")
+    page.context.set_offline(False)
+    questions(page).get_by_role("link", name=way).click()
+    came = page.get_by_role("textbox", name="Edit your message") if way == "Edit" else page.locator(".past")
+    expect(came).to_be_visible()
+
+
 def test_an_edit_in_another_tab_loses_nothing_that_is_typed_in_this_one(page, talk):
     typed_anew(page, "Mine")
     other = page.context.new_page()

@@ -20,6 +20,7 @@ from tests.browser.screen import (
     text_of,
 )
 from tests.fake_gateway import eventually
+from tests.server import wait_until
 
 
 @pytest.fixture
@@ -46,6 +47,12 @@ def waiting(page):
 
 
 # --- stop
+
+
+def then(talk, gateway, reply):
+    """What the next message is answered with."""
+    gateway.script(talk.key, reply.steps, times=1)
+    return reply
 
 
 def by_button(page):
@@ -75,6 +82,58 @@ def test_stop_in_one_tab_shows_in_the_other(page, talk):
     expect_state(answers(other), "stopped")
     expect(answers(other)).to_contain_text("Stopped by you")
     expect(stop_button(other)).to_be_hidden()
+
+
+def test_stopping_twice_stops_one_reply_and_not_the_next(page, talk, gateway, held):
+    then(talk, gateway, held("The next one", " goes on.")).next()
+    say(page, "And then?")
+    expect(waiting(page)).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(waiting(page)).to_have_count(0)
+    page.keyboard.press("Escape")
+    stop_button(page).click()
+    expect_state(answers(page).first, "stopped")
+    expect(text_of(answers(page).last)).to_have_text("The next one")
+    expect_state(answers(page).last, "streaming")
+
+
+def test_a_press_that_comes_late_is_for_the_reply_that_was_shown(page, talk, gateway, reply, held):
+    coming = then(talk, gateway, held("The next one", " goes on."))
+    coming.next()
+    say(page, "And then?")
+    expect(waiting(page)).to_have_count(1)
+    late = []
+    page.route("**/stop/", lambda route: late.append(route))
+    stop_button(page).click()
+    reply.rest()
+    expect(text_of(answers(page).last)).to_have_text("The next one")
+    (route,) = late
+    with page.expect_response("**/stop/"):
+        route.continue_()
+    coming.rest()
+    expect_state(answers(page).last, "done")
+    expect(text_of(answers(page))).to_have_text(["It goes on.", "The next one goes on."])
+
+
+def test_escape_right_after_enter_stops_the_reply_to_that(page, talk, gateway, reply, held):
+    reply.rest()
+    expect_state(answers(page), "done")
+    then(talk, gateway, held("Never", " to its end."))
+    late = []
+    page.route("**/messages/", lambda route: late.append(route), times=1)
+    say(page, "And then?")
+    page.keyboard.press("Escape")
+    wait_until(lambda: page.wait_for_timeout(50) or late)
+    late[0].continue_()
+    expect_state(answers(page).last, "stopped")
+
+
+def test_escape_when_nothing_is_written_stops_nothing_later(page, reply):
+    reply.rest()
+    expect_state(answers(page), "done")
+    page.keyboard.press("Escape")
+    say(page, "And then?")
+    expect_state(answers(page).last, "done")
 
 
 def test_escape_closes_the_dialog_before_it_stops_a_reply(page, reply):
@@ -156,6 +215,37 @@ def test_a_waiting_message_can_be_edited(page, talk, reply, gateway):
     reply.rest()
     expect(text_of(answers(page).last)).to_contain_text("You said: And then?")
     assert gateway.turns[talk.key] == ["What is new?", "And then?"]
+
+
+@pytest.mark.parametrize(("typed", "said"), [("And then?", ["What is new?", "And then?"]), ("", ["What is new?"])])
+def test_what_was_edited_at_once_does_not_come_back(page, talk, reply, gateway, typed, said):
+    say(page, "And than?")
+    button(waiting(page), "Edit").click()
+    expect(box(page)).to_have_value("And than?")
+    box(page).fill(typed)
+    page.keyboard.press("Enter")
+    expect(waiting(page)).to_have_count(1 if typed else 0)
+    wait_until(lambda: page.wait_for_timeout(50) or left_draft(talk) == "")
+    page.reload()
+    expect(box(page)).to_have_value("")
+    reply.rest()
+    expect(text_of(questions(page))).to_have_text(said)
+
+
+def left_draft(talk):
+    return talk.person.server.rows("select draft from sessions_core_chat where id = ?", talk.pk.hex)[0]["draft"]
+
+
+def test_edit_that_was_pressed_without_a_connection_comes_with_it(page, talk, person, visit):
+    talk.say("And than?")
+    page = visit(person, address_of(talk))
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    button(waiting(page), "Edit").click()
+    expect(page.get_by_role("alert")).to_contain_text("No connection")
+    page.context.set_offline(False)
+    expect(box(page)).to_have_value("And than?")
+    expect(waiting(page)).to_have_count(0)
 
 
 def test_what_is_edited_is_there_though_its_first_answer_is_lost(page, talk):

@@ -45,6 +45,48 @@ def stuck(page, path="**/messages/"):
     return lambda: page.unroute(path)
 
 
+# --- without a connection
+
+
+def test_messages_arrive_in_order_however_long_the_connection_is_away(page, talk, reply, gateway):
+    reply.rest()
+    expect_state(answers(page), "done")
+    page.clock.install()
+    page.context.set_offline(True)
+    for words in ("One", "Two", "Three"):
+        say(page, words)
+    for _ in range(120):
+        page.clock.run_for(1_000)
+    expect(button(questions(page).nth(1), "Not sent. Try again")).to_be_visible()
+    page.clock.resume()
+    page.context.set_offline(False)
+    expect(text_of(answers(page).last)).to_contain_text("You said: Three")
+    assert gateway.turns[talk.key] == ["What is new?", "One", "Two", "Three"]
+
+
+def test_trying_again_tries_at_once(page, talk):
+    page.clock.install()
+    arrive = stuck(page)
+    say(page, "Are you there?")
+    for _ in range(40):
+        page.clock.run_for(1_000)
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    arrive()
+    button(page, "Not sent. Try again").dispatch_event("click")
+    expect(page.locator(".queue__item")).to_contain_text("Are you there?")
+
+
+def test_what_the_server_cannot_take_for_a_reason_of_its_own_comes_back(page, talk):
+    page.clock.install()
+    answer = {"status": 500, "content_type": "text/html", "body": "It broke."}
+    page.route("**/messages/", lambda r: r.fulfill(**answer) if r.request.method == "POST" else r.continue_())
+    say(page, "Are you there?")
+    for _ in range(60):
+        page.clock.run_for(1_000)
+    expect(page.get_by_role("alert")).to_contain_text("Not sent (500).")
+    expect(box(page)).to_have_value("Are you there?")
+
+
 # --- leaving
 
 
