@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.viewer import Viewer, staying
 
 PAGE = (ROOT / "docs" / "operating.md").read_text()
 SLOW = 300  # clients
+LONG_DOWN = 2.5  # seconds: by then a proxy knows, and has forgotten what it found out by trying
 
 
 class Behind(Pages):
@@ -125,7 +127,11 @@ def test_pages_go_on_while_one_process_is_restarted(pages, gateway):
             assert each.stop() == 0
             assert ada.get("/chat/").status_code == 200
             assert chat.insist("And now?").status_code == 200
+            time.sleep(LONG_DOWN)
+            for n in range(3):
+                assert chat.say(f"And {n}?").status_code == 200, "a message is not tried where nobody is"
             each.start()
+            wait_until(lambda: len(chat.replies) % 4 == 1 and chat.replies[-1]["state"] == "done")
 
 
 def test_three_hundred_slow_clients_do_not_keep_others_out(pages):
