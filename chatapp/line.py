@@ -43,4 +43,5 @@ def take_back(request: Request, chat: Chat, message: Message) -> HttpResponse:
         return box_kept(request, chat)
     if request.htmx:
         return HttpResponse(text, content_type="text/plain; charset=utf-8")
+    chat.refresh_from_db(fields=["draft"])
     return show(request, chat, text="\n".join(filter(None, [text, request.POST.get("text")])))

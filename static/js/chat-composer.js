@@ -1,11 +1,13 @@
 // The message box: Enter sends, and what was sent stays in an outbox until the server has it.
 
-import { guard, mine, outbox, putAside, refused, unsent, uuid } from "./outbox.js";
+import { mine, outbox, putAside, refused, unsent, uuid } from "./outbox.js";
 import { NO_CONNECTION, live, reason } from "./socket.js";
 
 const MOST_TOLD = 10_000; // characters of a draft that became a message; a form holds little more than that
 const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; the last again and again
-const STILL_MEANT = 3_000; // ms, that Stop waits for the reply to what is being sent
+const STILL_MEANT = 30_000; // ms, that Stop waits for the reply to what is being sent
+const LONG = 5_000; // ms, after which an answer is not to be expected over a connection that was lost since
+const PATIENCE = 60_000; // ms, for an answer
 const AWAY = [502, 503, 504];
 const SIGNED_OUT = "You are signed out. Reload this page to sign in; your text stays here.";
 const STALE = "This page is too old to send from. Reload it; your text stays here.";
@@ -17,7 +19,7 @@ class ChatComposer extends HTMLElement {
   #sending = Promise.resolve();
   #sentSomething = false;
   #typedHere = false;
-  #stopWanted = -Infinity; // since when
+  #stopWanted = {}; // the reply to which message, and since when
 
   connectedCallback() {
     this.form = this.querySelector("form");
@@ -32,14 +34,12 @@ class ChatComposer extends HTMLElement {
     document.addEventListener("submit", (event) => event.target.matches("[data-gives-back]") && this.#takeOut(event));
     document.addEventListener("submit", (event) => event.target.matches("[action$='/logout/']") && this.#signOut(event));
     document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt.matches("#stop, #queue form") && this.say(reason(detail)));
-    live.addEventListener("up", () => this.error.textContent.startsWith("No connection.") && this.say(""));
-    for (const [place, sign] of [[live, "up"], [window, "online"]]) place.addEventListener(sign, () => this.#hurry());
+    for (const [place, sign] of [[live, "up"], [window, "online"]]) place.addEventListener(sign, () => this.#connected());
     new MutationObserver(() => waiting() < this.waited && this.say("")).observe(this.closest("main"), { childList: true });
     this.#resume();
     this.#restore();
     this.#grow();
     this.#seeToRefused();
-    guard();
     for (const entry of outbox.all()) this.#queue(entry);
   }
 
@@ -120,7 +120,12 @@ class ChatComposer extends HTMLElement {
     if (event?.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;
     const stop = document.querySelector("#stop:not([hidden])");
     if (stop) stop.requestSubmit(stop.querySelector("button"));
-    else if (this.#isSending) this.#stopWanted = performance.now();
+    else this.#stopWanted = { id: this.#onItsWay.at(-1)?.fields.client_id, since: performance.now() };
+  }
+
+  #isToStop({ fields: { client_id } }) {
+    const { id, since } = this.#stopWanted;
+    return id === client_id && performance.now() - since < STILL_MEANT;
   }
 
   #submit(event) {
@@ -160,41 +165,49 @@ class ChatComposer extends HTMLElement {
   // connection that will come back.
   async #send(entry, picture) {
     for (let attempt = 0; ; attempt += 1) {
-      const response = await this.#post(entry).catch(() => null);
+      const answer = await this.#post(entry).catch(() => null);
       const late = attempt >= PAUSES.length;
-      if (response && (response.status < 500 || (late && !AWAY.includes(response.status)))) return this.#answered(response, entry, picture);
+      if (answer && (answer.status < 500 || (late && !AWAY.includes(answer.status)))) return this.#answered(answer, entry, picture);
       if (picture) this.#offerAgain(picture, late);
       await Promise.race([wait(PAUSES[attempt] ?? PAUSES.at(-1)), new Promise((resolve) => (this.again = resolve))]);
     }
   }
 
-  // Without the rest of the pause.
-  #hurry() {
+  // Without the rest of the pause, and without what hangs in a connection that may be gone.
+  #connected() {
+    if (this.error.textContent.startsWith("No connection.")) this.say("");
     this.again?.();
+    if (performance.now() - this.postedAt > LONG) this.posting.abort();
   }
 
-  #post({ action, fields }) {
+  // To be given up and done again at any time: the server knows the message by its id.
+  async #post({ action, fields }) {
     const body = new URLSearchParams({ ...fields, ...this.messages.has });
     body.set("csrfmiddlewaretoken", this.form.elements.csrfmiddlewaretoken.value);
-    return fetch(action, { method: "POST", headers: { "HX-Request": "true" }, body });
-  }
-
-  async #answered(response, entry, picture) {
-    if (response.ok && !response.redirected) this.#accepted(entry);
-    const goTo = response.headers.get("HX-Redirect");
-    if (goTo) return entry.chat === this.form.dataset.chat && this.#goTo(goTo);
-    if (response.redirected) return this.#giveBack(SIGNED_OUT, entry, picture);
+    const posting = (this.posting = new AbortController());
+    this.postedAt = performance.now();
+    const timer = setTimeout(() => posting.abort(), PATIENCE);
+    const response = await fetch(action, { method: "POST", headers: { "HX-Request": "true" }, body, signal: posting.signal });
+    const { status, ok, redirected, headers } = response;
     const words = await response.text();
-    if (response.ok) return picture && this.#show(words);
-    if (response.headers.get("Content-Type")?.startsWith("text/plain")) return this.#giveBack(words, entry, picture);
-    if (response.status === 403) return this.#giveBack(STALE, entry, picture);
-    this.#giveBack(`Not sent (${response.status}). The chat may be gone; reload the page.`, entry, picture);
+    clearTimeout(timer);
+    return { status, ok, redirected, headers, words };
   }
 
-  #show(words) {
+  #answered({ status, ok, redirected, headers, words }, entry, picture) {
+    if (ok && !redirected) this.#accepted(entry);
+    const goTo = headers.get("HX-Redirect");
+    if (goTo) return entry.chat === this.form.dataset.chat && this.#goTo(goTo, entry);
+    if (redirected) return this.#giveBack(SIGNED_OUT, entry, picture);
+    if (ok) return picture && this.#show(words, entry);
+    if (headers.get("Content-Type")?.startsWith("text/plain")) return this.#giveBack(words, entry, picture);
+    if (status === 403) return this.#giveBack(STALE, entry, picture);
+    this.#giveBack(`Not sent (${status}). The chat may be gone; reload the page.`, entry, picture);
+  }
+
+  #show(words, entry) {
     this.messages.merge(words);
-    if (performance.now() - this.#stopWanted < STILL_MEANT) this.#stop();
-    this.#stopWanted = -Infinity;
+    if (this.#isToStop(entry)) this.#stop();
   }
 
   // The server lets go of the draft that this was; what was typed meanwhile is kept anew, also where it is the same.
@@ -207,18 +220,19 @@ class ChatComposer extends HTMLElement {
   }
 
   // What was typed since goes along to the chat that this made, and to no other.
-  #goTo(address) {
+  async #goTo(address, entry) {
     this.#sentSomething = address.endsWith(this.form.dataset.chat);
+    if (entry.fields.id && this.#isToStop(entry)) await this.#post({ action: `${entry.action}${entry.chat}/stop/`, fields: {} }).catch(() => {});
     location.assign(address);
   }
 
   // No chat was made: what is in the box belongs to the empty page as before.
   #stayNew() {
-    this.#sentSomething = this.#isSending;
+    this.#sentSomething = this.#onItsWay.length > 0;
   }
 
-  get #isSending() {
-    return outbox.all().some((entry) => entry.chat === this.form.dataset.chat);
+  get #onItsWay() {
+    return outbox.all().filter((entry) => entry.chat === this.form.dataset.chat);
   }
 
   // What could not be sent goes back into the box of its conversation.
@@ -246,7 +260,7 @@ class ChatComposer extends HTMLElement {
     again.hidden = !offered;
     again.onclick = () => {
       this.#offerAgain(picture, false);
-      this.#hurry();
+      this.again?.();
     };
   }
 

@@ -243,7 +243,7 @@ class ChatMessages extends HTMLElement {
     if (!link || !this.dataset.chat || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const elsewhere = (error) => (error instanceof TypeError ? this.#say(NO_CONNECTION) : location.assign(link.href));
-    import("./versions.js").then(({ follow }) => follow(link)).catch(elsewhere);
+    import("./versions.js").then(({ follow }) => follow(link)).then(() => this.#say(""), elsewhere);
   }
 
   #say(words) {

@@ -11,7 +11,7 @@ export function uuid() {
 }
 
 // A person's own, in a browser that others may use too.
-export const mine = (what) => `${what}:${document.querySelector("chat-composer").dataset.user}`;
+export const mine = (what) => `${what}:${document.body.dataset.user}`;
 
 // What there is no room for is sent all the same, and given back when it is refused.
 export function putAside(place, what) {
@@ -44,9 +44,17 @@ export const outbox = {
 
 // The app's other pages go on with what is not sent yet; a tab that is closed takes it along, so it asks.
 export const unsent = () => [outbox, refused].some((list) => list.all().length > 0);
-export const guard = () => (unsent() ? addEventListener : removeEventListener)("beforeunload", askFirst);
+const guard = () => (unsent() ? addEventListener : removeEventListener)("beforeunload", askFirst);
 let leftAt = -MOMENT;
 window.navigation?.addEventListener("navigate", ({ destination, timeStamp }) => {
   if (new URL(destination.url).origin === location.origin) leftAt = timeStamp;
 });
 const askFirst = (event) => event.timeStamp - leftAt > MOMENT && event.preventDefault();
+guard();
+
+// Signing out empties this browser. The message box has more to ask about.
+export const LOSES = "Something is not sent yet, and signing out discards it. Sign out all the same?";
+document.addEventListener("submit", (event) => {
+  if (document.querySelector("chat-composer") || !event.target.matches("[action$='/logout/']")) return;
+  if (unsent() && !confirm(LOSES)) event.preventDefault();
+});

@@ -3,6 +3,7 @@
 import { takeBack } from "./giving-back.js";
 
 const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; the last again and again
+const AWAY = [502, 503, 504];
 const LATER = "No connection. The message comes into the box when there is one, unless it is sent first.";
 
 const asked = new Set();
@@ -15,9 +16,14 @@ export async function takeOut({ target: form, submitter }, composer) {
   asked.add(value);
   const response = await answered(form.action, new URLSearchParams(new FormData(form, submitter)), composer);
   asked.delete(value);
-  composer.say("");
-  if (response.status === 200) back(await response.text(), composer);
+  composer.say(refusal(response));
+  if (response.status === 200 && !response.redirected) back(await response.text(), composer);
   composer.messages.sync();
+}
+
+function refusal({ ok, status, redirected }) {
+  if (redirected) return "You are signed out. Reload this page to sign in.";
+  return ok ? "" : `That did not work (${status}). Reload the page and try again.`;
 }
 
 // The server has put it into the draft, too.
@@ -30,7 +36,7 @@ function back(text, composer) {
 async function answered(address, body, composer) {
   for (let attempt = 0; ; attempt += 1) {
     const response = await fetch(address, { method: "POST", headers: { "HX-Request": "true" }, body }).catch(() => null);
-    if (response && response.status < 500 && !response.redirected) return response;
+    if (response && !AWAY.includes(response.status)) return response;
     if (attempt > 0) composer.say(LATER);
     await wait(PAUSES[attempt] ?? PAUSES.at(-1));
   }

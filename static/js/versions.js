@@ -61,7 +61,7 @@ export function reopen(messages) {
 
 // A person's own, in a browser that others may use too; signing out clears it.
 function placeOf(message) {
-  return `edit:${document.querySelector("chat-composer").dataset.user}:${message.id}`;
+  return `edit:${document.body.dataset.user}:${message.id}`;
 }
 
 class EditMessage extends HTMLElement {

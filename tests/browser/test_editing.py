@@ -45,6 +45,7 @@ def test_without_a_connection_the_conversation_stays_and_says_so(page, way):
     questions(page).get_by_role("link", name=way).click()
     came = page.get_by_role("textbox", name="Edit your message") if way == "Edit" else page.locator(".past")
     expect(came).to_be_visible()
+    expect(page.get_by_role("alert").filter(visible=True)).to_have_count(0)
 
 
 def test_an_edit_in_another_tab_loses_nothing_that_is_typed_in_this_one(page, talk):

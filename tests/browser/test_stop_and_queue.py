@@ -128,6 +128,34 @@ def test_escape_right_after_enter_stops_the_reply_to_that(page, talk, gateway, r
     expect_state(answers(page).last, "stopped")
 
 
+def test_escape_stops_the_reply_to_what_was_sent_last(page, talk, gateway, reply, held):
+    reply.rest()
+    expect_state(answers(page), "done")
+    then(talk, gateway, held("Never", " to its end."))
+    late = []
+    page.route("**/messages/", lambda route: late.append(route), times=1)
+    say(page, "/help")
+    say(page, "And then?")
+    page.keyboard.press("Escape")
+    wait_until(lambda: page.wait_for_timeout(50) or late)
+    late[0].continue_()
+    expect_state(answers(page).last, "stopped")
+
+
+def test_escape_right_after_the_first_message_stops_the_reply_to_that(person, gateway, held, visit):
+    page = visit(person, "/chat/")
+    key = f"webchat-{page.locator('#composer').get_attribute('data-chat')}"
+    gateway.script(key, held("Never", " to its end.").steps, times=1)
+    late = []
+    page.route("**/chats/", lambda route: late.append(route), times=1)
+    say(page, "What is new?")
+    page.keyboard.press("Escape")
+    wait_until(lambda: page.wait_for_timeout(50) or late)
+    late[0].continue_()
+    expect(page).to_have_url(re.compile("session="))
+    expect_state(answers(page), "stopped")
+
+
 def test_escape_when_nothing_is_written_stops_nothing_later(page, reply):
     reply.rest()
     expect_state(answers(page), "done")
@@ -246,6 +274,14 @@ def test_edit_that_was_pressed_without_a_connection_comes_with_it(page, talk, pe
     page.context.set_offline(False)
     expect(box(page)).to_have_value("And than?")
     expect(waiting(page)).to_have_count(0)
+
+
+def test_an_edit_that_is_refused_says_so(page):
+    say(page, "And than?")
+    page.route("**/queue/", lambda route: route.fulfill(status=403, content_type="text/html", body="No."))
+    button(waiting(page), "Edit").click()
+    expect(page.get_by_role("alert")).to_contain_text("That did not work (403). Reload the page")
+    expect(waiting(page)).to_have_count(1)
 
 
 def test_what_is_edited_is_there_though_its_first_answer_is_lost(page, talk):

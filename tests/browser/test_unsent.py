@@ -87,6 +87,17 @@ def test_what_the_server_cannot_take_for_a_reason_of_its_own_comes_back(page, ta
     expect(box(page)).to_have_value("Are you there?")
 
 
+def test_what_hangs_in_a_lost_connection_is_sent_again_with_the_next(page, talk):
+    page.clock.install()
+    hanging = []
+    page.route("**/messages/", lambda route: hanging.append(route), times=1)
+    say(page, "Are you there?")
+    wait_until(lambda: page.wait_for_timeout(50) or hanging)
+    page.clock.run_for(6_000)
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.locator(".queue__item")).to_contain_text("Are you there?")
+
+
 # --- leaving
 
 
@@ -104,6 +115,28 @@ def test_closing_the_tab_asks_only_while_something_is_not_sent(page, talk, watch
     with page.expect_event("close"):
         page.close(run_before_unload=True)
     assert watch.asked == ["beforeunload"]
+
+
+@pytest.mark.parametrize("path", ["/sessions/", "/account/"])
+def test_a_page_without_a_message_box_asks_too(page, talk, watch, path):
+    watch.asked = []
+    stuck(page)
+    say(page, "Are you there?")
+    expect_state(questions(page).last, "sending")
+    page.goto(path)
+    watch.asked, watch.agrees = [], False
+    page.get_by_role("heading", level=1).click()  # a page that nobody touched may not ask
+    page.close(run_before_unload=True)
+    wait_until(lambda: page.wait_for_timeout(50) or watch.asked)
+    assert watch.asked == ["beforeunload"]
+    if path == "/sessions/":
+        button(page, "Sign out").click()
+        assert "not sent" in watch.asked[-1]
+    expect(page).to_have_url(re.compile(path))
+    watch.agrees = True
+    page.unroute("**/messages/")
+    page.goto(address_of(talk))
+    expect(page.locator(".queue__item")).to_contain_text("Are you there?")
 
 
 def test_another_page_of_the_app_is_opened_without_a_question_and_goes_on_sending(page, person, talk, watch):

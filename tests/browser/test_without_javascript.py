@@ -125,6 +125,9 @@ def test_what_is_in_the_box_stays_whatever_is_done_with_those_that_wait(person, 
     expect(page.locator(".queue__item")).to_have_count(0)
     expect(box(page)).to_have_value("Second\nBeing typed")
     expect(questions(page)).to_have_count(1)
+    send(page, "In other words")
+    expect(page.locator(".queue__item")).to_contain_text("In other words")
+    expect(box(page)).to_have_value("")
 
 
 def test_stopping_keeps_what_is_in_the_box(person, gateway, plain, held):
