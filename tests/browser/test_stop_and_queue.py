@@ -156,11 +156,15 @@ def test_escape_right_after_the_first_message_stops_the_reply_to_that(person, ga
     expect_state(answers(page), "stopped")
 
 
-def test_escape_when_nothing_is_written_stops_nothing_later(page, reply):
+def test_escape_when_nothing_is_written_stops_nothing_later(page, talk, gateway, reply, held):
     reply.rest()
     expect_state(answers(page), "done")
+    coming = then(talk, gateway, held("The next one", " goes on."))
     page.keyboard.press("Escape")
     say(page, "And then?")
+    coming.next()
+    expect(text_of(answers(page).last)).to_have_text("The next one")
+    coming.rest()
     expect_state(answers(page).last, "done")
 
 
