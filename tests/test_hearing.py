@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission
 from django.db import connections
 from django.test import Client
 
+from sessions_core.gateway import tools
 from sessions_core.gateway.transcript import Transcript, parsed
 from sessions_core.models import By, Chat, ChatEvent, Message
 from sessions_core.models.hearing import BEGAN_ANEW, REMINDED
@@ -421,6 +422,19 @@ class TestAnEarlierRelease:
         say(chat, "And?", "So.")
         assert not hear(chat, self.older(turn("And?", "So.")))
         assert chat.messages.filter(text=BEGAN_ANEW).count() == 1
+
+
+def test_a_reset_that_was_asked_for_here_is_no_news(ada, monkeypatch, settings):
+    """Whoever listens to the gateway may hear of it before it is noted here."""
+    settings.SESSION_PROTECT_MAIN = False
+    ada.user_permissions.add(Permission.objects.get(codename="use_main_session"))
+    main = Chat.objects.main_of(type(ada).objects.get(pk=ada.pk), By(ada))
+    say(main, "I am Ada", run="r1")
+    hear(main, turn("I am Ada", "Fine.", "r1"))
+    monkeypatch.setattr(tools, "reset_session", lambda key, agent: hear(main, was_reset()))
+    main.reset(By(ada), confirmed=True)
+    notices = main.messages.filter(role="notice").values_list("text", flat=True)
+    assert list(notices) == ["The agent's main session was reset on the gateway: the agent starts afresh."]
 
 
 def test_an_unclear_first_look_is_no_sign_of_a_memory_that_began_anew(chat):

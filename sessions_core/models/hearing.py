@@ -169,6 +169,11 @@ def is_new(before: str, now: str) -> bool:
     return before != now and not (before.endswith(f":{GONE}") and before.split(":")[0] == now.split(":")[0])
 
 
+def forget_knowingly(chat: "Chat") -> None:
+    """What the gateway is asked by us to forget is no news when its transcript shows that."""
+    type(chat).objects.filter(pk=chat.pk).update(gateway_session=f"{chat.key_number}:{GONE}")
+
+
 # --- storing
 
 

@@ -14,6 +14,7 @@ from ..hub import hub
 from ..text import clean_name
 from . import grant
 from .event import By, ChatEvent
+from .hearing import forget_knowingly
 from .leftover import Leftover
 from .message import Message
 from .names import MAIN, checked_name, folded, free_name
@@ -100,6 +101,7 @@ def _reset_shared(chat: "Chat", by: By, confirmed: bool) -> None:
     if not confirmed:
         raise errors.SharedByAll(chat.agent, "" if chat.is_main else chat.name)
     chat.stop()
+    forget_knowingly(chat)
     try:
         tools.reset_session(chat.wire_key, chat.agent)
     except GatewayError as error:
