@@ -320,11 +320,10 @@ def test_a_session_that_is_reset_has_forgotten_and_the_others_have_not(memory):
 def test_a_turn_that_runs_during_a_reset_brings_no_memory_back(memory):
     async def scene():
         async with demo(memory, pace=0.002) as gateway:
-            running = asyncio.create_task(ask(gateway, "remember heron"))
-            await asyncio.sleep(0.05)
-            await invoke(gateway, reset_of(HERE))
-            assert not running.done()
-            await running
+            async with aclosing(gateway.stream([user("remember heron")], HERE, "main", Reply())) as running:
+                await anext(running)
+                await invoke(gateway, reset_of(HERE))
+                assert [piece async for piece in running], "it went on"
             return await ask(gateway, "what do you remember?")
 
     store = Memory(memory)
@@ -558,6 +557,7 @@ def test_it_serves_on_loopback_only_and_stops_with_a_reply_running(memory, monke
         server = DemoGateway(memory, TOKEN, 60)
         url = await server.start()
         gateway = Gateway(url, TOKEN)
+        await gateway.ready()
         asking = asyncio.create_task(ask(gateway, "hello"))
         await asyncio.sleep(0.05)
         began = time.monotonic()

@@ -103,3 +103,8 @@ def left_in(page):
     return page.evaluate(
         "Object.keys(sessionStorage).filter((name) => name.includes(':')).map((name) => sessionStorage[name])"
     )
+
+
+def draft_of(talk: Talk) -> str:
+    """What the server has."""
+    return talk.person.server.rows("select draft from sessions_core_chat where id = ?", talk.pk.hex)[0]["draft"]

@@ -10,6 +10,7 @@ from tests.browser.screen import (
     answers,
     box,
     button,
+    draft_of,
     expect_state,
     items,
     left_in,
@@ -30,10 +31,6 @@ def talk(person):
 @pytest.fixture
 def page(person, talk, visit):
     return visit(person, address_of(talk))
-
-
-def draft_of(talk):
-    return talk.person.server.rows("select draft from sessions_core_chat where id = ?", talk.pk.hex)[0]["draft"]
 
 
 def until_kept(talk, text):

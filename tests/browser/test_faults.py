@@ -15,6 +15,7 @@ from tests.browser.screen import (
     text_of,
 )
 from tests.fake_gateway import answer, status
+from tests.server import wait_until
 
 LINE = "Connection lost, reconnecting…"
 
@@ -97,6 +98,7 @@ def test_what_waited_behind_an_interrupted_reply_is_held_until_it_is_sent_on(own
     page = visit(person, address_of(talk))
     say(page, "And then?")
     expect(page.locator(".queue__item")).to_have_count(1)
+    wait_until(lambda: own_app.gateway.requests_of(talk.key))
     own_app.server.kill()
     own_app.server.start()
     expect(page.locator(".queue__item")).to_contain_text("held: it waits until you send it on")
