@@ -42,7 +42,7 @@ export const outbox = {
   remove: (id) => outbox.keep(outbox.all().filter((entry) => entry.fields.client_id !== id)),
 };
 
-// The app's other pages go on with what is not sent yet; a tab that is closed takes it along, so it asks.
+// Other pages with a message box go on with what is not sent yet; a tab that is closed takes it along, so it asks.
 export const unsent = () => [outbox, refused].some((list) => list.all().length > 0);
 const guard = () => (unsent() ? addEventListener : removeEventListener)("beforeunload", askFirst);
 let leftAt = -MOMENT;
