@@ -9,18 +9,16 @@ with ChaosProxy(gateway.url) as proxy:
 """
 
 import asyncio
-import socket
-import struct
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.listener import Listener, break_off
 from tests.ports import free_port
 
 PIECE = 65536  # bytes
-RST = struct.pack("ii", 1, 0)
 TO_BE_READ = 0.2  # seconds that the other end has for the last words
 
 
@@ -73,37 +71,29 @@ class ChaosProxy:
 
     async def _run(self, ready: "Future[None]") -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        self._tasks: set[asyncio.Task] = set()
+        self._listener = Listener(self._take)
         await self._open()
         ready.set_result(None)
         await self._over.wait()
         await self._close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _do(self, what: Callable[[], Any]) -> None:
         asyncio.run_coroutine_threadsafe(what(), self._loop).result(timeout=10)
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port, backlog=1000)
+        await self._listener.open(self.port)
 
     async def _close(self) -> None:
-        self._server.close()
         await self._cut()
+        await self._listener.close()
 
     async def _cut(self) -> None:
         for writer in list(self._writers):
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
-            writer.transport.abort()
+            break_off(writer)
 
     # --- one connection
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         self.accepted += 1
         self._writers.add(writer)
         away: asyncio.StreamWriter | None = None

@@ -12,9 +12,7 @@ import json
 import math
 import random
 import re
-import socket
 import ssl
-import struct
 import threading
 import time
 from collections import defaultdict
@@ -26,6 +24,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.fake_sessions import FakeSessions, NotDone
+from tests.listener import Listener, break_off
 from tests.ports import free_port
 
 TOKEN = "token-of-the-fake-gateway"
@@ -77,11 +76,15 @@ class Request:
         return session.split(":", 2)[-1] or self._field("model").removeprefix("openclaw:")
 
     @property
+    def said(self) -> list[str]:
+        """The user's turns: the newest, and before it those that go along."""
+        turns = self.body.get("messages") if isinstance(self.body, dict) else None
+        return [turn["content"] for turn in turns or [] if turn.get("role") == "user"]
+
+    @property
     def message(self) -> str:
         """The newest user turn."""
-        turns = self.body.get("messages") if isinstance(self.body, dict) else None
-        said = [turn["content"] for turn in turns or [] if turn.get("role") == "user"]
-        return said[-1] if said else ""
+        return self.said[-1] if self.said else ""
 
     def _field(self, name: str) -> str:
         return str(self.body.get(name, "")) if isinstance(self.body, dict) else ""
@@ -269,9 +272,7 @@ def reset() -> Step:
 
     async def step(exchange: Exchange) -> None:
         exchange.cut()
-        linger = struct.pack("ii", 1, 0)
-        exchange.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        exchange.writer.transport.abort()
+        break_off(exchange.writer)
 
     return step
 
@@ -311,6 +312,7 @@ class FakeGateway:
         self.requests: list[Request] = []
         self.looks: list[Request] = []  # at transcripts; they come when they come, so they are not counted among those
         self.turns: dict[str, list[str]] = defaultdict(list)
+        self.memory: dict[str, list[str]] = defaultdict(list)  # the same, and what went along with them
         self.tool_calls: list[Any] = []
         self.agents = ["main"]
         self.sessions = FakeSessions()
@@ -318,8 +320,6 @@ class FakeGateway:
         self.instead: dict[str, list[Step]] = {}
         self.transcripts: dict[str, list[dict[str, Any]]] | None = None  # by full key; none: it does not offer them
         self._scripts: dict[str | None, list[tuple[list[Step], float]]] = defaultdict(list)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
 
     @property
     def url(self) -> str:
@@ -363,31 +363,16 @@ class FakeGateway:
     async def _run(self, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        listener = Listener(self._serve)
         try:
-            server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1000, ssl=self.tls)
+            await listener.open(self.port, self.tls)
         except OSError as failure:
             return ready.set_exception(failure)
         ready.set_result(None)
         await self._stopping.wait()
-        for listening in server.sockets:
-            self._loop.remove_reader(listening.fileno())  # what was accepted before a close may be lost half open
-        for _ in range(10):  # rounds of the loop: what was accepted is served after some, and closed after more
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for writer in self._writers:  # of those that were broken off before their first step
-                writer.transport.abort()
-            await asyncio.sleep(0)
-        server.close()
+        await listener.close()
 
     # --- one connection, one request
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        self._writers.add(writer)
-        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.tls:  # a drained write has left this process; under TLS it would wait for ever
@@ -404,7 +389,6 @@ class FakeGateway:
             if request:
                 request.closed_at = time.monotonic()
             writer.close()
-            self._writers.discard(writer)
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         exchange = Exchange(self, request, writer)
@@ -433,11 +417,11 @@ class FakeGateway:
         return place(request)
 
     def _chat(self, request: Request) -> list[Step]:
-        turns = self.turns[request.key]
         if self.sessions.add(request.headers.get("x-openclaw-session-key", f"agent:main:{request.key}"))["archived"]:
             return self.archived
-        turns.append(request.message)
-        return self._scripted(request.key) or answer(self._says(request.message, turns), self.pace)
+        self.turns[request.key].append(request.message)
+        self.memory[request.key] += request.said
+        return self._scripted(request.key) or answer(self._says(request), self.pace)
 
     def _tool(self, request: Request) -> list[Step]:
         """Every tool agrees; `sessions` with its action `reset` makes a session forget, others change its row."""
@@ -446,7 +430,8 @@ class FakeGateway:
             return self.instead[TOOLS]
         key = request.body["args"].get("sessionKey", "")
         if (request.body["tool"], request.body["args"].get("action")) == ("sessions", "reset"):
-            self.turns[key.split(":", 2)[-1]].clear()
+            for kept in (self.turns, self.memory):
+                kept[key.split(":", 2)[-1]].clear()
         try:
             return [tool_result(self.sessions.tool(request.body["tool"], request.body["args"]))]
         except NotDone:
@@ -503,14 +488,15 @@ class FakeGateway:
                 return steps
         return None
 
-    def _says(self, message: str, turns: list[str]) -> str:
+    def _says(self, request: Request) -> str:
+        message, heard = request.message, dict.fromkeys(self.memory[request.key])
         if message.startswith("remember "):
             return f"I will remember {message.removeprefix('remember ')}."
         if message.startswith("remember: "):
             return f"I will: {words(message, 40)}"
         if message == "recall" or message.startswith("What do you remember?"):
-            told = [turn.removeprefix("remember ") for turn in turns if turn.startswith("remember ")]
-            told += [turn.removeprefix("remember: ") for turn in turns if turn.startswith("remember: ")]
+            told = [turn.removeprefix("remember ") for turn in heard if turn.startswith("remember ")]
+            told += [turn.removeprefix("remember: ") for turn in heard if turn.startswith("remember: ")]
             return f"You told me: {', '.join(told) or 'nothing'}."
         return echo(message, self.count)
 

@@ -116,6 +116,7 @@ def test_the_next_message_is_kept_while_one_is_answered(page, talk):
     say(page, "Hello")
     box(page).fill("and then")
     until_kept(talk, "and then")
+    expect(answers(page)).to_have_count(2)
     expect_state(answers(page).last, "done")
     expect(box(page)).to_have_value("and then")
     assert draft_of(talk) == "and then"

@@ -163,11 +163,15 @@ def test_two_tabs_never_mix_whatever_news_comes(page, person, talk):
     second.goto(address_of(other))
     for tab in (page, second):
         say(tab, "recall")
+        expect(answers(tab)).to_have_count(2)
         expect_state(answers(tab).last, "done")
     talk.do("rename", title="Travel")
     expect(heading(page)).to_have_text("Travel")
-    for tab, own, name, told in ((page, talk, "Travel", "train"), (second, other, "remember the roses", "roses")):
-        expect(text_of(answers(tab).last)).to_contain_text(told)
+    for tab, own, name, told in (
+        (page, talk, "Travel", "the train at 7:42"),
+        (second, other, "remember the roses", "the roses"),
+    ):
+        expect(text_of(answers(tab).last)).to_have_text(f"You told me: {told}.")
         expect(heading(tab)).to_have_text(name)
         expect(pill(tab)).to_have_text(f"Session: {own.key}")
         expect(tab.locator("#composer")).to_have_attribute("action", f"/chats/{own.pk}/messages/")
