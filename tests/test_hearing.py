@@ -7,7 +7,8 @@ from django.contrib.auth.models import Permission
 from django.db import connections
 from django.test import Client
 
-from sessions_core.gateway import tools
+from sessions_core import errors
+from sessions_core.gateway import Rejected, tools
 from sessions_core.gateway.transcript import Transcript, parsed
 from sessions_core.models import By, Chat, ChatEvent, Message
 from sessions_core.models.hearing import BEGAN_ANEW, REMINDED
@@ -424,17 +425,66 @@ class TestAnEarlierRelease:
         assert chat.messages.filter(text=BEGAN_ANEW).count() == 1
 
 
-def test_a_reset_that_was_asked_for_here_is_no_news(ada, monkeypatch, settings):
-    """Whoever listens to the gateway may hear of it before it is noted here."""
-    settings.SESSION_PROTECT_MAIN = False
-    ada.user_permissions.add(Permission.objects.get(codename="use_main_session"))
-    main = Chat.objects.main_of(type(ada).objects.get(pk=ada.pk), By(ada))
-    say(main, "I am Ada", run="r1")
-    hear(main, turn("I am Ada", "Fine.", "r1"))
-    monkeypatch.setattr(tools, "reset_session", lambda key, agent: hear(main, was_reset()))
-    main.reset(By(ada), confirmed=True)
-    notices = main.messages.filter(role="notice").values_list("text", flat=True)
-    assert list(notices) == ["The agent's main session was reset on the gateway: the agent starts afresh."]
+class TestAResetThatWasAskedForHere:
+    """Whoever listens to the gateway may hear of it before it is noted here, and of what was before after it."""
+
+    TOLD = turn("I am Ada", "Fine.", "r1")
+
+    @pytest.fixture
+    def main(self, ada, settings):
+        settings.SESSION_PROTECT_MAIN = False
+        ada.user_permissions.add(Permission.objects.get(codename="use_main_session"))
+        main = Chat.objects.main_of(type(ada).objects.get(pk=ada.pk), By(ada))
+        say(main, "I am Ada", run="r1")
+        hear(main, self.TOLD)
+        return main
+
+    def notices(self, chat):
+        return list(chat.messages.filter(role="notice").values_list("text", flat=True))
+
+    def test_is_no_news(self, ada, main, monkeypatch):
+        early = Chat.objects.get(pk=main.pk)
+        early.gateway_session = ""  # as before the first look
+
+        def reset(key, agent):
+            early.hear(parsed(self.TOLD, complete=True))
+            hear(main, self.TOLD)
+            hear(main, was_reset())
+
+        monkeypatch.setattr(tools, "reset_session", reset)
+        main.reset(By(ada), confirmed=True)
+        assert not hear(main, was_reset())
+        assert not hear(main, was_reset())
+        assert self.notices(main) == ["The agent's main session was reset on the gateway: the agent starts afresh."]
+
+    def test_a_transcript_that_was_read_before_it_and_comes_after_it_is_not_told(self, ada, main, monkeypatch):
+        early = Chat.objects.get(pk=main.pk)
+        monkeypatch.setattr(tools, "reset_session", lambda key, agent: None)
+        main.reset(By(ada), confirmed=True)
+        assert not early.hear(parsed([*self.TOLD, typed("Hi"), answered("Ho.", "r2")], complete=True))
+        assert len(self.notices(main)) == 1 and main.messages.said().count() == 2
+        assert hear(main, was_reset(), typed("Hello"), answered("Hi.", "r3"))
+
+    def test_is_heard_of_when_the_gateway_refused_it_and_does_it_later(self, ada, main, monkeypatch):
+        def refuse(key, agent):
+            raise Rejected("no")
+
+        monkeypatch.setattr(tools, "reset_session", refuse)
+        with pytest.raises(errors.GatewayRefused):
+            main.reset(By(ada), confirmed=True)
+        assert hear(main, was_reset())
+        assert self.notices(main) == [BEGAN_ANEW]
+
+    def test_is_heard_of_a_minute_after_whoever_asked_has_died(self, ada, main, monkeypatch):
+        def die(key, agent):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(tools, "reset_session", die)
+        with pytest.raises(KeyboardInterrupt):
+            main.reset(By(ada), confirmed=True)
+        assert not hear(main, was_reset())
+        monkeypatch.setattr("sessions_core.models.hearing.FORGETS_WITHIN", 0)
+        assert hear(main, was_reset())
 
 
 def test_an_unclear_first_look_is_no_sign_of_a_memory_that_began_anew(chat):

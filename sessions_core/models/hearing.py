@@ -2,7 +2,7 @@
 reach us, and that the session began anew. Each function is a method of Chat."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from ..gateway import origins
+from ..gateway import GatewayError, origins
 from ..gateway.transcript import Entry, Transcript
 from .asking import place
 from .event import By
@@ -28,6 +28,8 @@ MOST_ATTEMPTS = 200
 VANISHED = 20  # attempts that left nothing in the transcript
 FETCHED = (Message.State.FAILED, Message.State.INTERRUPTED)
 GONE = "gone"  # no session where there was one, or nothing in it
+FORGETTING = "forgetting since "  # by our asking
+FORGETS_WITHIN = 60.0  # seconds; later, who asked has died meanwhile
 BEGAN_ANEW = "The gateway began this session anew: it does not remember what was said before."
 REMINDED = "What was said before goes along with your next message."
 CUT = "\n\n[…]"  # where the transcript has only the beginning
@@ -59,9 +61,11 @@ def known_entries(chat: "Chat") -> set[str]:
 def hear(chat: "Chat", transcript: Transcript) -> bool:
     """Store what the transcript has and this chat has not; True when its page changes by that.
 
-    While a reply of ours is written nothing is: half of it would seem to come from elsewhere.
+    While a reply of ours is written nothing is: half of it would seem to come from elsewhere. Nor is what was read
+    before the session was reset from here.
     """
-    if chat.messages.running().exists():
+    key_number = chat.key_number
+    if chat.messages.running().exists() or is_forgetting(chat):
         return False
     news = news_of(chat, transcript)
     if not news.changes:
@@ -69,7 +73,7 @@ def hear(chat: "Chat", transcript: Transcript) -> bool:
         return False
     html = rendered(news)
     with chat.changing():
-        if chat.situation.replying or not chat.in_reach:
+        if chat.situation.replying or not chat.in_reach or is_forgetting(chat) or chat.key_number != key_number:
             return False
         news = news_of(chat, transcript)  # another process may have heard it meanwhile
         note(chat, news)
@@ -169,9 +173,24 @@ def is_new(before: str, now: str) -> bool:
     return before != now and not (before.endswith(f":{GONE}") and before.split(":")[0] == now.split(":")[0])
 
 
-def forget_knowingly(chat: "Chat") -> None:
-    """What the gateway is asked by us to forget is no news when its transcript shows that."""
-    type(chat).objects.filter(pk=chat.pk).update(gateway_session=f"{chat.key_number}:{GONE}")
+@contextmanager
+def forgetting(chat: "Chat") -> Iterator[None]:
+    """While the gateway is asked by us to forget, its transcript tells nothing: what it shows is known here, and it
+    may be of before or after."""
+    before = chat.gateway_session
+    mark = f"{FORGETTING}{timezone.now().timestamp()}"
+    type(chat).objects.filter(pk=chat.pk).update(gateway_session=mark)
+    try:
+        yield
+    except GatewayError:
+        with chat.changing(gateway_session=before):
+            pass
+        raise
+
+
+def is_forgetting(chat: "Chat") -> bool:
+    _, _, since = chat.gateway_session.partition(FORGETTING)
+    return bool(since) and abs(timezone.now().timestamp() - float(since)) < FORGETS_WITHIN
 
 
 # --- storing
@@ -183,8 +202,9 @@ def note(chat: "Chat", news: News) -> None:
         with suppress(IntegrityError), transaction.atomic():  # another process may do the same
             Message.objects.filter(pk=pk, transcript_id="").update(transcript_id=id)
     if news.memory and news.memory != chat.gateway_session:
+        same = type(chat).objects.filter(pk=chat.pk, gateway_session=chat.gateway_session)
         chat.gateway_session = news.memory
-        type(chat).objects.filter(pk=chat.pk).update(gateway_session=news.memory)
+        same.update(gateway_session=news.memory)
 
 
 def rendered(news: News) -> dict[str, Rendered]:

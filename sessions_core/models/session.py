@@ -14,7 +14,7 @@ from ..hub import hub
 from ..text import clean_name
 from . import grant
 from .event import By, ChatEvent
-from .hearing import forget_knowingly
+from .hearing import forgetting
 from .leftover import Leftover
 from .message import Message
 from .names import MAIN, checked_name, folded, free_name
@@ -101,12 +101,12 @@ def _reset_shared(chat: "Chat", by: By, confirmed: bool) -> None:
     if not confirmed:
         raise errors.SharedByAll(chat.agent, "" if chat.is_main else chat.name)
     chat.stop()
-    forget_knowingly(chat)
     try:
-        tools.reset_session(chat.wire_key, chat.agent)
+        with forgetting(chat):
+            tools.reset_session(chat.wire_key, chat.agent)
     except GatewayError as error:
         raise errors.GatewayRefused(str(error)) from None
-    with chat.changing():
+    with chat.changing(gateway_session=""):
         chat.hold_queue()
         chat.turn_to(chat.chapter, chat.unused_key_number())  # what was lost before is not told again
         chat.log("reset on the gateway", by)
