@@ -24,7 +24,7 @@ class Following:
         self.rev = 0
         self.list_rev = 0  # as it was at the last look
         self.message = self.seq = 0  # which reply, and up to which delta the page has it
-        self.named = 0  # the reply that the last piece of text was of
+        self.named = 0  # the reply that the last piece of text was of, since the page said where it is
         self.runs = asyncio.Event()  # a reply does
         self.begun = 0  # the reply that the page knows somebody writes
         self.blocks, self.blocks_due = True, False  # whether it is told of blocks; whether it lacks all of them
@@ -32,7 +32,8 @@ class Following:
     async def start(self, chat: uuid.UUID | None, rev: int, message: int, seq: int) -> None:
         """From where the page says it is; one that has not read what it was sent gets it with a tick."""
         known = chat in (None, self.chat)
-        self.chat, self.rev, self.message, self.seq, self.begun = chat, rev, message, seq, 0
+        self.chat, self.rev, self.message, self.seq = chat, rev, message, seq
+        self.named = self.begun = 0
         self.flow.rejoined()
         if self.flow.full:
             self.flow.check()

@@ -263,10 +263,12 @@ def test_a_piece_says_whose_it_is_where_that_changes(cookie, ada, chat, slow_tic
         async with page(cookie) as tab:
             reply, heard = await pieces(tab, chat, "one", "two")
             assert heard == [{"seq": 1, "text": "one", "reply": reply}, {"seq": 2, "text": "two"}]
-            reply, heard = await pieces(tab, other, "three")
-            assert heard == [{"seq": 1, "text": "three", "reply": reply}]
+            others, heard = await pieces(tab, other, "three")
+            assert heard == [{"seq": 1, "text": "three", "reply": others}]
             await tab.subscribe(chat)
             assert (await tab.hear("delta"))["text"] == "onetwo"
+            await tab.subscribe(chat, message=reply, after=1)
+            assert await tab.piece() == {"seq": 2, "text": "two", "reply": reply}, "the page may have lost the first"
 
     run(scenario())
 

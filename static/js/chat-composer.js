@@ -33,7 +33,7 @@ class ChatComposer extends HTMLElement {
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop(event));
     document.addEventListener("submit", (event) => event.target.matches("[data-gives-back]") && this.#takeOut(event));
     document.addEventListener("submit", (event) => event.target.matches("[action$='/logout/']") && this.#signOut(event));
-    document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt.matches("#stop, #queue form") && this.say(reason(detail)));
+    document.addEventListener("htmx:beforeRequest", ({ detail }) => this.#awaitAnswer(detail.elt));
     for (const [place, sign] of [[live, "up"], [window, "online"]]) place.addEventListener(sign, () => this.#connected());
     new MutationObserver(() => waiting() < this.waited && this.say("")).observe(this.closest("main"), { childList: true });
     this.#resume();
@@ -247,6 +247,12 @@ class ChatComposer extends HTMLElement {
   #seeToRefused() {
     const later = () => wait(PAUSES.at(-1)).then(() => this.#seeToRefused()); // offline
     if (refused.all().length) import("./giving-back.js").then(({ seeTo }) => seeTo(refused, this), later);
+  }
+
+  // On itself: news of what it did may take it out of the page before its answer comes.
+  #awaitAnswer(form) {
+    const answered = ({ detail }) => this.say(reason(detail));
+    if (form.matches("#stop, #queue form")) form.addEventListener("htmx:afterRequest", answered, { once: true });
   }
 
   #takeOut(event) {

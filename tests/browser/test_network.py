@@ -184,6 +184,8 @@ def test_while_the_socket_is_up_nothing_else_redraws_the_text(page, reply):
     reply.next()
     expect(text).to_have_text("Before. Between. After.")
     expect(text).to_have_attribute("data-drawn", "once")
+    pieces = [frame for frame in said if "After." in frame]
+    assert len(pieces) == 2, f"it asked again once: {said}"
 
 
 def test_a_page_more_than_may_be_open_says_so_and_looks_for_news(app, tmp_path, visit):
