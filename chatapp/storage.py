@@ -13,7 +13,7 @@ IMPORT = re.compile(r'@import url\("([^"]+)"\) layer\((\w+)\);')
 class Storage(CompressedManifestStaticFilesStorage):
     patterns = (
         *CompressedManifestStaticFilesStorage.patterns,
-        ("js/*.js", ((r'(?P<matched>(?P<how>import |import\(|from )"(?P<url>\./[\w-]+\.js)")', '%(how)s"%(url)s"'),)),
+        ("js/*.js", ((r'(?P<matched>(?P<how>import |resolve\(|from )"(?P<url>\./[\w-]+\.js)")', '%(how)s"%(url)s"'),)),
     )
 
     def post_process(self, paths: dict[str, Any], dry_run: bool = False, **options: Any) -> Iterator:

@@ -3,7 +3,7 @@
 import "./chat-messages.js";
 import "./chat-composer.js";
 import "./small-elements.js";
-import { live, reason } from "./socket.js";
+import { bring, live, reason } from "./socket.js";
 
 // One menu for all chats of the list: filled for the one that asked, and opened beside it.
 class ItemMenu extends HTMLElement {
@@ -107,10 +107,10 @@ customElements.define("says-why", SaysWhy);
 live.open();
 
 // Dialogs come later, and so does what opens them.
-document.addEventListener("htmx:afterSwap", () => document.querySelector("modal-dialog") && import("./modal-dialog.js"));
+document.addEventListener("htmx:afterSwap", () => document.querySelector("modal-dialog") && bring("modal-dialog").catch(() => {}));
 
-// What is needed just when there is no connection is there before; a browser asks only once for what did not come.
-const inTime = () => Promise.allSettled([import("./drafts.js"), import("./taking-out.js"), import("./versions.js"), import("./signing-out.js")]);
+// What is needed just when there is no connection is there before.
+const inTime = () => Promise.allSettled(["drafts", "taking-out", "versions", "signing-out"].map(bring));
 const idle = window.requestIdleCallback ?? setTimeout;
 if (document.querySelector("chat-messages[data-chat]")) addEventListener("load", () => idle(inTime));
 

@@ -1,7 +1,7 @@
 // The message box: Enter sends, and what was sent stays in an outbox until the server has it.
 
 import { mine, outbox, putAside, refused, unsent, uuid } from "./outbox.js";
-import { NO_CONNECTION, live, reason } from "./socket.js";
+import { NO_CONNECTION, bring, live, reason } from "./socket.js";
 
 const MOST_TOLD = 10_000; // characters of a draft that became a message; a form holds little more than that
 const PAUSES = [1, 2, 4, 8, 15]; // seconds before each further attempt; the last again and again
@@ -83,7 +83,7 @@ class ChatComposer extends HTMLElement {
   // From the first word on.
   #keepDraft() {
     if (this.form.elements.id) return; // there is no chat to keep it in
-    this.drafts ??= import("./drafts.js").then(({ keepDrafts }) => keepDrafts(this.form), () => (this.drafts = null)); // offline: later
+    this.drafts ??= bring("drafts").then(({ keepDrafts }) => keepDrafts(this.form), () => (this.drafts = null)); // offline: later
   }
 
   // Where there is something to lose by it.
@@ -92,7 +92,7 @@ class ChatComposer extends HTMLElement {
     this.signingOut = true;
     if (value === defaultValue && !unsent()) return;
     event.preventDefault();
-    import("./signing-out.js").then(({ signOut }) => signOut(event.target, this, unsent()), () => event.target.submit());
+    bring("signing-out").then(({ signOut }) => signOut(event.target, this, unsent()), () => event.target.submit());
   }
 
   get place() {
@@ -105,7 +105,7 @@ class ChatComposer extends HTMLElement {
     this.say("");
     this.#typedHere = true;
     this.#keepDraft();
-    if (this.box.value.startsWith("/")) import("./slash-menu.js").catch(() => {}); // the first time; then it is there
+    if (this.box.value.startsWith("/")) bring("slash-menu").catch(() => {}); // the first time; then it is there
   }
 
   #key(event) {
@@ -246,7 +246,7 @@ class ChatComposer extends HTMLElement {
 
   #seeToRefused() {
     const later = () => wait(PAUSES.at(-1)).then(() => this.#seeToRefused()); // offline
-    if (refused.all().length) import("./giving-back.js").then(({ seeTo }) => seeTo(refused, this), later);
+    if (refused.all().length) bring("giving-back").then(({ seeTo }) => seeTo(refused, this), later);
   }
 
   // On itself: news of what it did may take it out of the page before its answer comes.
@@ -257,7 +257,7 @@ class ChatComposer extends HTMLElement {
 
   #takeOut(event) {
     event.preventDefault();
-    import("./taking-out.js").then(({ takeOut }) => takeOut(event, this), () => this.say(NO_CONNECTION));
+    bring("taking-out").then(({ takeOut }) => takeOut(event, this), () => this.say(NO_CONNECTION));
   }
 
   #offerAgain(picture, offered) {

@@ -1,6 +1,6 @@
 // The conversation: places what the server rendered, and lets live text grow between two renderings.
 
-import { NO_CONNECTION, Updates, live } from "./socket.js";
+import { NO_CONNECTION, Updates, bring, live } from "./socket.js";
 
 const NEAR_END = 80; // px
 const ANSWER = 1_000; // ms
@@ -243,7 +243,7 @@ class ChatMessages extends HTMLElement {
     if (!link || !this.dataset.chat || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const elsewhere = (error) => (error instanceof TypeError ? this.#say(NO_CONNECTION) : location.assign(link.href));
-    import("./versions.js").then(({ follow }) => follow(link)).then(() => this.#say(""), elsewhere);
+    bring("versions").then(({ follow }) => follow(link)).then(() => this.#say(""), elsewhere);
   }
 
   #say(words) {
@@ -272,7 +272,7 @@ class ChatMessages extends HTMLElement {
   // What was being said in other words when the page was left.
   #reopen() {
     if (!Object.keys(sessionStorage).some((name) => name.startsWith("edit:"))) return;
-    import("./versions.js").then(({ reopen }) => reopen(this)).catch(() => {}); // it is there when Edit is pressed
+    bring("versions").then(({ reopen }) => reopen(this)).catch(() => {}); // it is there when Edit is pressed
   }
 
   latest() {

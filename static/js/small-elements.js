@@ -1,6 +1,6 @@
 // Elements of a few lines each, and the one that holds the text of a running reply.
 
-import { live } from "./socket.js";
+import { bring, live } from "./socket.js";
 
 const STAYS = 20_000; // ms
 
@@ -219,7 +219,7 @@ class SearchField extends HTMLElement {
     this.field.value = "";
     dialog.showModal();
     form.dispatchEvent(new Event("opened"));
-    this.loaded = import("./session-search.js");
+    this.loaded = bring("session-search");
     this.loaded.catch(() => {}); // offline: the next time
   }
 

@@ -1,5 +1,5 @@
-// This page's live connection: hands on what it hears as events, and comes back by itself. What stands in for it, and what
-// is said where there is none.
+// This page's live connection: hands on what it hears as events, and comes back by itself. What stands in for it, what is
+// said where there is none, and the files that come later.
 
 const SIGNED_OUT = 4401;
 const GONE = 4404;
@@ -145,6 +145,33 @@ export function reason({ successful, xhr }) {
   if (successful) return "";
   if (xhr.getResponseHeader("Content-Type")?.startsWith("text/plain")) return xhr.responseText;
   return xhr.status ? `That did not work (${xhr.status}). Reload the page and try again.` : NO_CONNECTION;
+}
+
+const FILES = {
+  drafts: import.meta.resolve("./drafts.js"),
+  "giving-back": import.meta.resolve("./giving-back.js"),
+  "modal-dialog": import.meta.resolve("./modal-dialog.js"),
+  "session-search": import.meta.resolve("./session-search.js"),
+  "signing-out": import.meta.resolve("./signing-out.js"),
+  "slash-menu": import.meta.resolve("./slash-menu.js"),
+  "taking-out": import.meta.resolve("./taking-out.js"),
+  versions: import.meta.resolve("./versions.js"),
+};
+const came = {};
+
+// A file when it is needed. That a module did not come a browser remembers as long as the page is open, so it is asked for
+// as one only when it has come.
+export function bring(name) {
+  const bringing = async () => {
+    const { ok, status } = await fetch(FILES[name]);
+    if (!ok) throw new Error(status);
+    return import(FILES[name]);
+  };
+  came[name] ??= bringing().catch((error) => {
+    delete came[name];
+    throw error;
+  });
+  return came[name];
 }
 
 // What changed, over HTTP: when somebody says that there is something, and every two seconds when nobody can.

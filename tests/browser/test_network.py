@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import copied, running_app
-from tests.browser.screen import address_of, answers, expect_state, say, start_chat, text_of
+from tests.browser.screen import address_of, answers, expect_state, questions, say, start_chat, text_of
 from tests.chaos_proxy import ChaosProxy
 from tests.server import wait_until
 
@@ -109,6 +109,22 @@ def test_what_could_not_be_fetched_once_is_fetched_later(page, reply):
     page.route("**/messages/?*", lambda route: route.fulfill(status=503), times=2)
     reply.rest()
     expect_state(answers(page), "done")
+
+
+def test_a_file_that_did_not_come_with_the_page_comes_when_it_is_needed(person, talk, reply, visit):
+    reply.rest()
+    talk.reply()
+    page = visit(person, "about:blank")
+    missed = []
+    page.route("**/js/versions.*", lambda route: route.abort() or missed.append(route))
+    page.goto(address_of(talk))
+    wait_until(lambda: page.wait_for_timeout(50) or missed)
+    questions(page).hover()
+    page.get_by_role("link", name="Edit").click()
+    expect(page.get_by_role("alert")).to_contain_text("No connection")
+    page.unroute("**/js/versions.*")
+    page.get_by_role("link", name="Edit").click()
+    expect(page.get_by_role("textbox", name="Edit your message")).to_have_value("What is new?")
 
 
 # --- without a socket
