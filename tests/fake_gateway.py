@@ -421,7 +421,12 @@ class FakeGateway:
             return self.archived
         self.turns[request.key].append(request.message)
         self.memory[request.key] += request.said
-        return self._scripted(request.key) or answer(self._says(request), self.pace)
+        told = self.sessions.told.get(request.headers.get("x-openclaw-session-key", ""), [])
+        told.append(("user", request.message))
+        if scripted := self._scripted(request.key):
+            return scripted
+        told.append(("assistant", self._says(request)))
+        return answer(self._says(request), self.pace)
 
     def _tool(self, request: Request) -> list[Step]:
         """Every tool agrees; `sessions` with its action `reset` makes a session forget, others change its row."""
@@ -429,9 +434,10 @@ class FakeGateway:
         if TOOLS in self.instead:
             return self.instead[TOOLS]
         key = request.body["args"].get("sessionKey", "")
+        short = key.split(":", 2)[-1]
         if (request.body["tool"], request.body["args"].get("action")) == ("sessions", "reset"):
-            for kept in (self.turns, self.memory):
-                kept[key.split(":", 2)[-1]].clear()
+            for kept in (self.turns[short], self.memory[short], self.sessions.told.get(key, [])):
+                kept.clear()
         try:
             return [tool_result(self.sessions.tool(request.body["tool"], request.body["args"]))]
         except NotDone:

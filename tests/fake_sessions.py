@@ -15,7 +15,7 @@ class FakeSessions:
         self.rows: dict[str, dict[str, Any]] = {}
         self.page = page
         self.unseen: set[str] = set()  # keys that are not listed
-        self.told: dict[str, list[tuple[str, str]]] = {}  # role and text, by full key
+        self.told: dict[str, list[tuple[str, str]]] = {}  # role and text, by full key; turns here are added
         self.ids = 0
 
     def add(self, key: str, **more: Any) -> dict[str, Any]:

@@ -170,7 +170,8 @@ def test_the_menu_costs_nothing_until_a_slash_is_typed_and_little_then(page):
     assert not [url for url in asked if "slash" in url or "commands" in url]
     write(page, "/session s")
     expect(options(page)).to_have_count(2)
-    assert len([url for url in asked if "slash-menu" in url]) == 1
+    sizes = "performance.getEntriesByType('resource').filter(r => /slash-menu/.test(r.name)).map(r => r.transferSize)"
+    assert len([size for size in page.evaluate(sizes) if size]) == 1, "the file comes once, then from the cache"
     assert len([url for url in asked if "/chats/commands/" in url]) == 1
 
 
