@@ -86,6 +86,9 @@ class ChatMessages extends HTMLElement {
     if (response.redirected || response.status === 404) return lookAgain();
     if (!response.ok) throw new Error(response.status);
     this.merge(await response.text());
+    if (!this.missed) return;
+    this.missed = false;
+    this.subscribe();
   }
 
   merge(html) {
@@ -222,10 +225,16 @@ class ChatMessages extends HTMLElement {
 
   #grow(frame) {
     const reply = this.#reply(frame.message);
-    if (!reply) return this.sync().then(() => this.subscribe());
+    if (!reply) return this.#learnOf();
     if (!reply.take(frame)) return this.subscribe();
     this.#begin(frame.message);
     if (this.#pinned) this.#scroll();
+  }
+
+  // A reply that is not on the page yet: what was said of it is asked for when it is.
+  #learnOf() {
+    if (!this.missed) this.sync();
+    this.missed = true;
   }
 
   // The start and the end of a reply are said once each, never the text in between.

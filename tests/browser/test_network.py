@@ -111,6 +111,34 @@ def test_what_could_not_be_fetched_once_is_fetched_later(page, reply):
     expect_state(answers(page), "done")
 
 
+def test_a_page_that_is_slow_to_fetch_a_new_reply_asks_for_its_text_once(person, talk, gateway, reply, visit, held):
+    reply.rest()
+    talk.reply()
+    asked, late = [], []
+
+    def listen(socket):
+        server = socket.connect_to_server()
+        socket.on_message(lambda frame: asked.append(frame) or server.send(frame))
+
+    page = visit(person, "about:blank")
+    page.route_web_socket("**/ws/", listen)
+    page.goto(address_of(talk))
+    subscriptions = lambda: [frame for frame in asked if '"sub"' in frame]  # noqa: E731
+    wait_until(lambda: page.wait_for_timeout(50) or subscriptions())
+    page.route("**/messages/?*", lambda route: late.append(route))
+    gateway.script(talk.key, (coming := held("One. ", "Two. ", "Three.")).steps, times=1)
+    talk.say("And then?")
+    for _ in coming.pieces:
+        text = coming.next()
+        wait_until(lambda text=text: page.wait_for_timeout(50) or talk.replies[1]["text"] == text)
+    wait_until(lambda: page.wait_for_timeout(50) or late)
+    assert len(subscriptions()) == 1, asked
+    late[0].continue_()
+    page.unroute("**/messages/?*")
+    expect(text_of(answers(page).last)).to_have_text("One. Two. Three.")
+    assert len(subscriptions()) == 2, asked
+
+
 def test_a_file_that_did_not_come_with_the_page_comes_when_it_is_needed(person, talk, reply, visit):
     reply.rest()
     talk.reply()
