@@ -422,10 +422,11 @@ class FakeGateway:
         self.turns[request.key].append(request.message)
         self.memory[request.key] += request.said
         told = self.sessions.told.get(request.headers.get("x-openclaw-session-key", ""), [])
-        told.append(("user", request.message))
+        now = int(time.time() * 1000)
+        told.append(("user", request.message, now))
         if scripted := self._scripted(request.key):
             return scripted
-        told.append(("assistant", self._says(request)))
+        told.append(("assistant", self._says(request), now))
         return answer(self._says(request), self.pace)
 
     def _tool(self, request: Request) -> list[Step]:

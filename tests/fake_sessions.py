@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+LONG_AGO = 1_795_000_000_000  # ms
+
 
 class NotDone(Exception):
     """The tool fails, as OpenClaw says it."""
@@ -15,7 +17,7 @@ class FakeSessions:
         self.rows: dict[str, dict[str, Any]] = {}
         self.page = page
         self.unseen: set[str] = set()  # keys that are not listed
-        self.told: dict[str, list[tuple[str, str]]] = {}  # role and text, by full key; turns here are added
+        self.told: dict[str, list[tuple]] = {}  # role, text and perhaps when, by full key; turns here are added
         self.ids = 0
 
     def add(self, key: str, **more: Any) -> dict[str, Any]:
@@ -38,9 +40,9 @@ class FakeSessions:
         if key not in self.rows:
             return None
         told = [
-            {"role": role, "content": text, "timestamp": 1_795_000_000_000 + n, "stopReason": "stop"}
+            {"role": role, "content": text, "timestamp": at[0] if at else LONG_AGO + n, "stopReason": "stop"}
             | {"__openclaw": {"id": f"{key}/{n}", "seq": n}}
-            for n, (role, text) in enumerate(self.told.get(key, []), 1)
+            for n, (role, text, *at) in enumerate(self.told.get(key, []), 1)
         ]
         end = cursor - 1 if cursor else len(told)
         start = max(end - limit, 0)

@@ -18,6 +18,12 @@ class SessionsTable extends HTMLElement {
     this.addEventListener("htmx:afterSwap", ({ target }) => target.id === "found" && this.#found());
     document.addEventListener("htmx:afterRequest", ({ detail }) => detail.requestConfig.verb === "post" && this.#answered(detail));
     this.#select(this.#ticks.filter((tick) => tick.checked).map((tick) => tick.value)); // as the browser restored it
+    addEventListener("load", () => this.#typedEarly());
+  }
+
+  #typedEarly() {
+    const { q } = this.filter.elements;
+    if (q.value !== q.defaultValue) this.filter.requestSubmit();
   }
 
   get #ticks() {

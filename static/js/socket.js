@@ -11,6 +11,7 @@ const QUIET_FOR = 2_000; // a short break is not worth a line on the screen
 const ACK_EVERY = 64_000; // characters
 const ACK_AFTER = 1_000; // ms
 const POLL = 2_000; // ms, when the socket does not come up
+const MANY = 2; // failures, after which HTTP stands in
 const FIRST_MISS = 1_000; // ms, before what could not be fetched is asked for again
 
 export const NO_CONNECTION = "No connection. Try again in a moment.";
@@ -116,12 +117,21 @@ class Live extends EventTarget {
     this.#socket = null;
     this.#answering = false;
     this.#failures += 1;
-    if (code === SIGNED_OUT || code === GONE) {
-      this.#over = true;
-      return this.#tell(code === GONE ? "gone" : "signed-out");
-    }
+    if (code === SIGNED_OUT || code === GONE) return this.#end(code);
     this.#timers.down ??= setTimeout(() => this.#tell("down"), QUIET_FOR);
     this.#timers.again = setTimeout(() => this.#connect(), backedOff(FIRST_PAUSE, this.#failures - 1));
+    if (this.#failures > MANY) this.#askWhy();
+  }
+
+  #end(code) {
+    this.#over = true;
+    this.#tell(code === GONE ? "gone" : "signed-out");
+  }
+
+  // A browser is not told why a socket does not open; a page of nobody's leads to where one signs in.
+  async #askWhy() {
+    const answer = await fetch(location.pathname, { method: "HEAD", redirect: "manual" }).catch(() => null);
+    if (answer?.type === "opaqueredirect" && !this.#over) this.#end(SIGNED_OUT);
   }
 
   // A connection may be dead without anybody saying so: no answer, no connection.
@@ -183,7 +193,7 @@ export class Updates {
   // `take` is given each answer; it may find that it was none, and throw.
   constructor(ask, take) {
     Object.assign(this, { ask, take });
-    setInterval(() => live.failures > 2 && this.fetch(), POLL);
+    setInterval(() => live.failures > MANY && this.fetch(), POLL);
   }
 
   // Asked for again meanwhile: once more.

@@ -111,6 +111,16 @@ def test_what_could_not_be_fetched_once_is_fetched_later(page, reply):
     expect_state(answers(page), "done")
 
 
+@pytest.mark.parametrize("place", ["/chat/", "/sessions/"])
+def test_a_page_that_was_signed_out_while_it_had_no_connection_leads_to_signing_in(person, visit, proxy, place):
+    page = visit(person, place, server=proxy)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    proxy.refuse()
+    person.post("/logout/")
+    proxy.accept()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
 def test_a_page_that_is_slow_to_fetch_a_new_reply_asks_for_its_text_once(person, talk, gateway, reply, visit, held):
     reply.rest()
     talk.reply()

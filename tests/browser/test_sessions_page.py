@@ -50,6 +50,16 @@ def test_the_filter_works_while_typing_and_is_in_the_address(page, names):
     expect(rows(page)).to_have_text([re.compile("Garden")])
 
 
+def test_what_is_typed_before_the_files_have_come_is_looked_for_too(page, names):
+    held = []
+    page.route("**/js/*.js", lambda route: held.append(route))
+    page.goto("/sessions/", wait_until="commit")
+    page.get_by_label("Filter by name or key").fill("ard")
+    expect(rows(page)).to_have_count(len(names))
+    page.unroute("**/js/*.js")
+    expect(rows(page)).to_have_text([re.compile("Garden")])
+
+
 def test_what_is_selected_takes_the_filters_place_and_undo_brings_back(page, names):
     tick(page, "Work", "Garden")
     expect(page.locator("#filter")).to_be_hidden()
