@@ -190,6 +190,7 @@ def test_what_is_sent_from_another_tab_takes_no_draft_away(page, talk, words):
 def test_the_draft_that_became_a_message_goes_with_it_at_once(page, talk):
     box(page).press_sequentially("Hel")
     until_kept(talk, "Hel")
+    expect(box(page)).to_have_js_property("defaultValue", "Hel")  # so the page knows
     page.route("**/draft/", lambda route: route.abort())
     box(page).press_sequentially("lo")
     box(page).press("Enter")
