@@ -167,12 +167,14 @@ const FILES = {
   "taking-out": import.meta.resolve("./taking-out.js"),
   versions: import.meta.resolve("./versions.js"),
 };
+const FIRST = { "taking-out": "giving-back", versions: "giving-back" }; // what they import themselves
 const came = {};
 
 // A file when it is needed. That a module did not come a browser remembers as long as the page is open, so it is asked for
-// as one only when it has come.
+// as one only when it, and what it imports, has come.
 export function bring(name) {
   const bringing = async () => {
+    if (FIRST[name]) await bring(FIRST[name]);
     const { ok, status } = await fetch(FILES[name]);
     if (!ok) throw new Error(status);
     return import(FILES[name]);

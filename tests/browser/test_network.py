@@ -149,18 +149,19 @@ def test_a_page_that_is_slow_to_fetch_a_new_reply_asks_for_its_text_once(person,
     assert len(subscriptions()) == 2, asked
 
 
-def test_a_file_that_did_not_come_with_the_page_comes_when_it_is_needed(person, talk, reply, visit):
+@pytest.mark.parametrize("file", ["versions", "giving-back"])  # the second is what the first imports
+def test_a_file_that_did_not_come_with_the_page_comes_when_it_is_needed(person, talk, reply, visit, file):
     reply.rest()
     talk.reply()
     page = visit(person, "about:blank")
     missed = []
-    page.route("**/js/versions.*", lambda route: route.abort() or missed.append(route))
+    page.route(f"**/js/{file}.*", lambda route: route.abort() or missed.append(route))
     page.goto(address_of(talk))
     wait_until(lambda: page.wait_for_timeout(50) or missed)
     questions(page).hover()
     page.get_by_role("link", name="Edit").click()
     expect(page.get_by_role("alert")).to_contain_text("No connection")
-    page.unroute("**/js/versions.*")
+    page.unroute(f"**/js/{file}.*")
     page.get_by_role("link", name="Edit").click()
     expect(page.get_by_role("textbox", name="Edit your message")).to_have_value("What is new?")
 
